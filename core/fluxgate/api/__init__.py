@@ -1,0 +1,1 @@
+"""The public resource model, one package a version."""

@@ -1,0 +1,160 @@
+"""GatewayConfig: one fleet of Envoys, its listeners, and what all its routes share."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, StringConstraints
+
+from fluxgate.api.v1alpha1.base import (
+    Duration,
+    Hostname,
+    Model,
+    ObjectName,
+    Percent,
+    Port,
+    Resource,
+)
+from fluxgate.api.v1alpha1.policy import Cors, Retry, SecretRef, Timeouts
+from fluxgate.api.v1alpha1.tenant import Quota
+
+
+class ClientValidation(Model):
+    """Client certificates on a TLS listener."""
+
+    ca_certificate_ref: SecretRef
+    optional: bool = False
+
+
+class ListenerTLS(Model):
+    """How a listener terminates TLS."""
+
+    certificate_refs: Annotated[tuple[SecretRef, ...], Field(min_length=1, max_length=64)]
+    min_version: Literal["1.2", "1.3"] = "1.2"
+    client_validation: ClientValidation | None = None
+
+
+class Listener(Model):
+    """One address and port the fleet listens on, for HTTP/1.1 and HTTP/2 alike."""
+
+    name: ObjectName
+    address: Annotated[str, StringConstraints(min_length=2, max_length=45)] = "0.0.0.0"
+    port: Port
+    protocol: Literal["HTTP", "HTTPS"] = "HTTP"
+    hostnames: tuple[Hostname, ...] = Field(
+        default=(), description="Server names (SNI) of a TLS listener; empty means any."
+    )
+    tls: ListenerTLS | None = None
+    http3: bool = False
+
+
+class Plan(Model):
+    """How many requests a key may make: a token bucket of ``burst``, refilled at ``requests`` a ``window``."""
+
+    name: ObjectName
+    requests: Annotated[int, Field(ge=1, le=100_000_000)]
+    window: Duration = "1m"
+    burst: Annotated[int, Field(ge=1, le=100_000_000)] | None = Field(
+        default=None, description="Size of the bucket; the number of requests when absent."
+    )
+    quotas: Annotated[tuple[Quota, ...], Field(max_length=32)] = ()
+
+
+class KeyFormat(Model):
+    """One form of API key: its prefix, and what keys of that form are for."""
+
+    prefix: Annotated[
+        str, StringConstraints(pattern=r"^[a-z][a-z0-9]{0,15}(_[a-z0-9]{1,15}){0,2}_$")
+    ]
+    audience: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_length=63)] = (
+        "service"
+    )
+
+
+class ApiKeySettings(Model):
+    """Which forms of API keys the fleet knows and where it looks for them."""
+
+    formats: Annotated[tuple[KeyFormat, ...], Field(min_length=1, max_length=32)] = (
+        KeyFormat(prefix="flc_anon_", audience="anon"),
+        KeyFormat(prefix="flc_service_", audience="service"),
+        KeyFormat(prefix="flx_live_", audience="project"),
+        KeyFormat(prefix="flx_test_", audience="project"),
+    )
+
+
+class AccessLog(Model):
+    """The JSON access log, one line a request."""
+
+    enabled: bool = True
+    path: Annotated[str, StringConstraints(pattern=r"^/", max_length=1024)] = "/dev/stdout"
+
+
+class Logging(Model):
+    """What the fleet logs."""
+
+    access_log: AccessLog = AccessLog()
+    level: Literal["trace", "debug", "info", "warning", "error"] = "info"
+
+
+class Tracing(Model):
+    """OpenTelemetry spans to a collector."""
+
+    endpoint: Annotated[str, StringConstraints(pattern=r"^https?://", max_length=2048)]
+    sampling_percent: Percent = 100
+    service_name: str = "fluxgate"
+
+
+class RequestId(Model):
+    """The x-request-id header."""
+
+    preserve_external: bool = Field(
+        default=False, description="Keep an id the client sent instead of making a new one."
+    )
+
+
+class Exposure(Model):
+    """How the fleet is reached from outside the cluster."""
+
+    kind: Literal["Ingress", "OpenShiftRoute", "LoadBalancer", "NodePort", "None"] = "None"
+    class_name: str | None = None
+    annotations: dict[str, str] = Field(default_factory=dict)
+    tls_secret_ref: SecretRef | None = None
+
+
+class Limits(Model):
+    """Bounds on what a client may send."""
+
+    max_request_headers_kib: Annotated[int, Field(ge=1, le=8192)] = 60
+    max_headers: Annotated[int, Field(ge=1, le=32768)] = 100
+    max_request_body_bytes: Annotated[int, Field(ge=0)] | None = None
+    max_concurrent_streams: Annotated[int, Field(ge=1)] = 100
+    client_header_timeout: Duration = "10s"
+    idle_timeout: Duration = "5m"
+
+
+class GatewayConfigSpec(Model):
+    """The specification of a GatewayConfig."""
+
+    listeners: Annotated[tuple[Listener, ...], Field(min_length=1, max_length=64)]
+    trusted_hops: Annotated[int, Field(ge=0, le=16)] = Field(
+        default=0, description="Trusted proxies in front that append to x-forwarded-for."
+    )
+    api_keys: ApiKeySettings = ApiKeySettings()
+    plans: Annotated[tuple[Plan, ...], Field(max_length=256)] = ()
+    cors: Cors | None = Field(default=None, description="For routes that set none of their own.")
+    timeouts: Timeouts | None = None
+    retry: Retry | None = None
+    logging: Logging = Logging()
+    tracing: Tracing | None = None
+    request_id: RequestId = RequestId()
+    limits: Limits = Limits()
+    exposure: Exposure = Exposure()
+
+
+class GatewayConfig(Resource):
+    """One fleet of Envoys."""
+
+    plural: ClassVar[str] = "gatewayconfigs"
+    short_names: ClassVar[tuple[str, ...]] = ("fgc",)
+    kind: Literal["GatewayConfig"] = "GatewayConfig"
+    spec: GatewayConfigSpec

@@ -1,0 +1,110 @@
+"""Policies that more than one kind carries: timeouts, retries, circuit breakers, TLS, CORS."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from fluxgate.api.v1alpha1.base import Duration, HeaderName, Hostname, Model, ObjectName
+
+RetryCause = Literal[
+    "5xx",
+    "gateway-error",
+    "connect-failure",
+    "reset",
+    "refused-stream",
+    "retriable-4xx",
+    "cancelled",
+    "deadline-exceeded",
+    "resource-exhausted",
+    "unavailable",
+]
+
+Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"]
+
+
+class Timeouts(Model):
+    """How long the parts of a request may take. ``0s`` switches one off."""
+
+    request: Duration | None = Field(
+        default=None,
+        description="From the last byte of the request to the whole response; 504 after it. Default 30s.",
+    )
+    idle: Duration | None = Field(
+        default=None, description="No byte in either direction for this long ends the stream."
+    )
+
+
+class BackOff(Model):
+    """Jittered exponential back-off between attempts."""
+
+    base: Duration = "25ms"
+    max: Duration = "250ms"
+
+
+class Retry(Model):
+    """Automatic retries of a failed attempt."""
+
+    attempts: Annotated[int, Field(ge=0, le=10)] = Field(
+        default=2, description="Retries after the first attempt."
+    )
+    on: tuple[RetryCause, ...] = ("connect-failure", "refused-stream", "unavailable", "cancelled")
+    status_codes: tuple[Annotated[int, Field(ge=400, le=599)], ...] = Field(
+        default=(), description="Response codes to retry besides the named causes."
+    )
+    per_try_timeout: Duration | None = None
+    back_off: BackOff | None = None
+
+
+class CircuitBreaker(Model):
+    """Limits towards one upstream; a request over one of them is refused at once (503)."""
+
+    max_connections: Annotated[int, Field(ge=1)] | None = None
+    max_pending_requests: Annotated[int, Field(ge=0)] | None = None
+    max_requests: Annotated[int, Field(ge=1)] | None = None
+    max_retries: Annotated[int, Field(ge=0)] | None = None
+
+
+class SecretRef(Model):
+    """A Secret by name; in another namespace only where the referring kind says so."""
+
+    name: ObjectName
+    namespace: ObjectName | None = None
+
+
+class BackendTLS(Model):
+    """TLS towards an upstream."""
+
+    enabled: bool = True
+    server_name: Hostname | None = Field(default=None, description="SNI and the name verified.")
+    ca_certificate_ref: SecretRef | None = Field(
+        default=None, description="Secret with ca.crt; the system's trust store when absent."
+    )
+    client_certificate_ref: SecretRef | None = None
+    insecure_skip_verify: bool = False
+
+
+CorsOrigin = Annotated[
+    str, StringConstraints(pattern=r"^(\*|https?://[^\s/]+)$", min_length=1, max_length=253)
+]
+
+
+class Cors(Model):
+    """A Cross-Origin Resource Sharing policy, answered by the gateway before authentication."""
+
+    allow_origins: tuple[CorsOrigin, ...] = Field(
+        default=("*",),
+        description="Exact origins, one leading wildcard label (https://*.example.com), or *.",
+    )
+    allow_methods: tuple[Method, ...] = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+    allow_headers: tuple[HeaderName | Literal["*"], ...] = (
+        "authorization",
+        "content-type",
+        "apikey",
+        "x-api-key",
+        "x-request-id",
+    )
+    expose_headers: tuple[HeaderName | Literal["*"], ...] = ("x-request-id",)
+    allow_credentials: bool = False
+    max_age: Duration = "10m"

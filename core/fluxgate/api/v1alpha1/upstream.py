@@ -1,0 +1,104 @@
+"""Upstream: a pool of targets and how requests are spread over them."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, StringConstraints
+
+from fluxgate.api.v1alpha1.backend import Protocol
+from fluxgate.api.v1alpha1.base import Duration, Model, ObjectName, Port, Resource, Weight
+from fluxgate.api.v1alpha1.policy import BackendTLS, CircuitBreaker
+
+
+class Target(Model):
+    """One address of a pool. ``health`` overrides what health checks find."""
+
+    host: Annotated[str, StringConstraints(min_length=1, max_length=253)] = Field(
+        description="An IPv4 or IPv6 address, or a DNS name."
+    )
+    port: Port
+    weight: Weight = 1
+    health: Literal["Auto", "Healthy", "Unhealthy"] = "Auto"
+    zone: str | None = None
+
+
+class HashOn(Model):
+    """What a consistent hash, and so stickiness, is computed from."""
+
+    type: Literal["Header", "Cookie", "SourceIP"]
+    name: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
+    cookie_ttl: Duration | None = Field(
+        default=None, description="The gateway sets the cookie itself when it is missing."
+    )
+
+
+class SlowStart(Model):
+    """A new target's share grows over this window."""
+
+    window: Duration
+
+
+class LoadBalancing(Model):
+    """How a target is chosen."""
+
+    policy: Literal["RoundRobin", "LeastRequest", "Random", "RingHash", "Maglev"] = "RoundRobin"
+    hash_on: HashOn | None = None
+    slow_start: SlowStart | None = None
+
+
+class ActiveHealthCheck(Model):
+    """The gateway asks every target at an interval."""
+
+    type: Literal["HTTP", "TCP", "GRPC"] = "HTTP"
+    path: Annotated[str, StringConstraints(pattern=r"^/", max_length=1024)] = "/"
+    host: str | None = None
+    service: str | None = Field(default=None, description="The service name of a gRPC check.")
+    interval: Duration = "10s"
+    timeout: Duration = "2s"
+    healthy_threshold: Annotated[int, Field(ge=1, le=100)] = 2
+    unhealthy_threshold: Annotated[int, Field(ge=1, le=100)] = 3
+    expected_statuses: tuple[Annotated[int, Field(ge=100, le=599)], ...] = (200,)
+
+
+class PassiveHealthCheck(Model):
+    """A target that keeps failing real requests is ejected for a while (outlier detection)."""
+
+    consecutive_5xx: Annotated[int, Field(ge=1, le=1000)] = Field(default=5, alias="consecutive5xx")
+    interval: Duration = "10s"
+    base_ejection_time: Duration = "30s"
+    max_ejection_percent: Annotated[int, Field(ge=0, le=100)] = 50
+
+
+class HealthChecks(Model):
+    """Active and passive health checks of a pool."""
+
+    active: ActiveHealthCheck | None = None
+    passive: PassiveHealthCheck | None = None
+    panic_threshold: Annotated[int, Field(ge=0, le=100)] | None = Field(
+        default=None, description="Below this percentage of healthy targets, all of them are used."
+    )
+
+
+class UpstreamSpec(Model):
+    """The specification of an Upstream."""
+
+    type: Literal["Static", "Sidecar"] = "Static"
+    targets: Annotated[tuple[Target, ...], Field(max_length=1000)] = ()
+    protocol: Protocol = "HTTP1"
+    load_balancing: LoadBalancing = LoadBalancing()
+    health_checks: HealthChecks | None = None
+    circuit_breaker: CircuitBreaker | None = None
+    connect_timeout: Duration = "5s"
+    tls: BackendTLS | None = None
+    tenant: ObjectName | None = None
+    description: Annotated[str, StringConstraints(max_length=1024)] = ""
+
+
+class Upstream(Resource):
+    """A pool of targets."""
+
+    plural: ClassVar[str] = "upstreams"
+    short_names: ClassVar[tuple[str, ...]] = ("fgu",)
+    kind: Literal["Upstream"] = "Upstream"
+    spec: UpstreamSpec

@@ -1,0 +1,59 @@
+"""The exception tree of FluxGate.
+
+A user's mistake in a resource never raises inside the translator: it becomes a
+condition on that object. Exceptions are for callers of the library: input that
+cannot be parsed at all, and broken invariants.
+
+    FluxGateError
+    ├── ResourceError            one document is not a valid resource
+    ├── ApiKeyFormatError        a presented or configured API key is malformed
+    └── InconsistentSnapshotError  a snapshot refers to resources it does not hold
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class FluxGateError(Exception):
+    """Base of every exception FluxGate raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """One thing wrong with one field.
+
+    ``path`` is the JSON path as the user wrote it (``spec.matches[0].path.value``),
+    ``message`` says what is wrong and what would be right.
+    """
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+class ResourceError(FluxGateError):
+    """A document is not a valid resource.
+
+    ``subject`` names the object as far as it could be read
+    (``Route default/orders``), ``problems`` every field that is wrong.
+    """
+
+    def __init__(self, subject: str, problems: tuple[FieldProblem, ...]) -> None:
+        self.subject = subject
+        self.problems = problems
+        super().__init__(f"{subject}: " + "; ".join(str(problem) for problem in problems))
+
+
+class ApiKeyFormatError(FluxGateError):
+    """An API key does not have the configured form (prefix, alphabet, checksum)."""
+
+
+class InconsistentSnapshotError(FluxGateError):
+    """A snapshot refers to resources it does not hold; it must never be published."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problems))

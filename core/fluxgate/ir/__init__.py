@@ -1,0 +1,88 @@
+"""The intermediate representation: what the gateway does, in Envoy's words, without Envoy's types.
+
+Frozen, slotted dataclasses with tuples; hashable, comparable, free of
+Kubernetes types. ``translate`` makes them, ``build_snapshot`` reads them.
+"""
+
+from __future__ import annotations
+
+from fluxgate.ir.auth import ApiKeyIR, ApiKeyTable, KeyAuth, PlanBucket
+from fluxgate.ir.cluster import (
+    ActiveCheck,
+    Cluster,
+    ClusterTLS,
+    EndpointIR,
+    Health,
+    LoadBalancer,
+    OutlierDetection,
+    Thresholds,
+)
+from fluxgate.ir.gateway import (
+    AccessLogIR,
+    CertificateIR,
+    Gateway,
+    ListenerIR,
+    ListenerTLSIR,
+    RouteTable,
+    VirtualHost,
+)
+from fluxgate.ir.match import (
+    CredentialClass,
+    PathKind,
+    PathMatch,
+    RouteMatch,
+    ValueKind,
+    ValueMatch,
+)
+from fluxgate.ir.route import (
+    CorsPolicy,
+    DirectResponse,
+    Forward,
+    HashPolicy,
+    HTTPRoute,
+    MirrorIR,
+    PathRewriteIR,
+    RetryPolicy,
+    RewriteKind,
+    RouteAction,
+    WeightedCluster,
+)
+
+__all__ = [
+    "AccessLogIR",
+    "ActiveCheck",
+    "ApiKeyIR",
+    "ApiKeyTable",
+    "CertificateIR",
+    "Cluster",
+    "ClusterTLS",
+    "CorsPolicy",
+    "CredentialClass",
+    "DirectResponse",
+    "EndpointIR",
+    "Forward",
+    "Gateway",
+    "HTTPRoute",
+    "HashPolicy",
+    "Health",
+    "KeyAuth",
+    "ListenerIR",
+    "ListenerTLSIR",
+    "LoadBalancer",
+    "MirrorIR",
+    "OutlierDetection",
+    "PathKind",
+    "PathMatch",
+    "PathRewriteIR",
+    "PlanBucket",
+    "RetryPolicy",
+    "RewriteKind",
+    "RouteAction",
+    "RouteMatch",
+    "RouteTable",
+    "Thresholds",
+    "ValueKind",
+    "ValueMatch",
+    "VirtualHost",
+    "WeightedCluster",
+]

@@ -1,0 +1,92 @@
+"""One gateway: listeners, virtual hosts, clusters, keys and plans."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fluxgate.ir.auth import ApiKeyTable, PlanBucket
+from fluxgate.ir.cluster import Cluster
+from fluxgate.ir.route import HTTPRoute
+from fluxgate.resources import ObjectRef
+from fluxgate.secret import SecretBytes
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateIR:
+    """A certificate chain with its key, or a CA bundle (``private_key`` absent), by SDS name."""
+
+    name: str
+    origin: ObjectRef
+    certificate: bytes
+    private_key: SecretBytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerTLSIR:
+    """TLS termination. Certificates are SDS names."""
+
+    certificates: tuple[str, ...]
+    min_version: str = "1.2"
+    client_ca: str = ""
+    client_certificate_optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLogIR:
+    """Where the JSON access log goes; empty path for none."""
+
+    path: str = "/dev/stdout"
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualHost:
+    """All routes a request for one host may take, in the order they are tried.
+
+    ``host`` is exact, ``*.suffix`` or ``*``. Routes of less specific hosts that
+    also cover this one come after its own.
+    """
+
+    host: str
+    routes: tuple[HTTPRoute, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    """The virtual hosts of one or more listeners, sorted by host; one RouteConfiguration."""
+
+    name: str
+    virtual_hosts: tuple[VirtualHost, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerIR:
+    """One address and port; ``route_table`` names the table its requests are routed by."""
+
+    name: str
+    address: str
+    port: int
+    route_table: str
+    server_names: tuple[str, ...] = ()
+    tls: ListenerTLSIR | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Everything one fleet serves. Durations in milliseconds."""
+
+    name: str
+    origin: ObjectRef
+    listeners: tuple[ListenerIR, ...]
+    route_tables: tuple[RouteTable, ...]
+    clusters: tuple[Cluster, ...]
+    api_keys: ApiKeyTable
+    plans: tuple[PlanBucket, ...]
+    certificates: tuple[CertificateIR, ...] = ()
+    access_log: AccessLogIR = AccessLogIR()
+    trusted_hops: int = 0
+    preserve_request_id: bool = False
+    max_request_headers_kib: int = 60
+    max_headers: int = 100
+    max_concurrent_streams: int = 100
+    client_header_timeout_ms: int = 10_000
+    idle_timeout_ms: int = 300_000

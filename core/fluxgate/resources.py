@@ -1,0 +1,223 @@
+"""The world as the translator sees it: all objects of all kinds, typed and validated.
+
+:class:`ResourceStore` is the one mutable holder: providers call ``upsert`` and
+``remove``, the reconciler calls ``freeze``. :class:`Resources` is the immutable
+bundle that ``freeze`` returns and ``translate`` reads. Facts that need I/O
+(TLS secrets, service endpoints) are objects here like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TypeVar, cast
+
+from fluxgate.api.v1alpha1 import (
+    ApiKey,
+    Backend,
+    GatewayConfig,
+    Plugin,
+    Resource,
+    Route,
+    Tenant,
+    Upstream,
+)
+from fluxgate.secret import SecretBytes
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ObjectRef:
+    """The identity of an object: kind, namespace, name."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A Kubernetes Secret (core/v1): TLS certificates and the like. Prints redacted."""
+
+    namespace: str
+    name: str
+    type: str
+    data: Mapping[str, SecretBytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One ready address behind a Service port."""
+
+    address: str
+    port: int
+    zone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceEndpoints:
+    """What a Service resolves to, by service port (core/v1 Service and its EndpointSlices)."""
+
+    namespace: str
+    name: str
+    ports: Mapping[int, tuple[Endpoint, ...]]
+
+
+Object = Resource | Secret | ServiceEndpoints
+T = TypeVar("T", bound=Object)
+
+
+def ref_of(obj: Object) -> ObjectRef:
+    """The identity of ``obj``."""
+    if isinstance(obj, Secret):
+        return ObjectRef("Secret", obj.namespace, obj.name)
+    if isinstance(obj, ServiceEndpoints):
+        return ObjectRef("Service", obj.namespace, obj.name)
+    return ObjectRef(obj.kind, obj.metadata.namespace, obj.metadata.name)
+
+
+def _same(old: Object, new: Object) -> bool:
+    """Whether nothing that translation or status reporting looks at differs.
+
+    Status, resourceVersion and metadata other than labels, generation, uid and
+    creation time do not count: our own status writes must not cause a rebuild.
+    """
+    if not isinstance(old, Resource) or not isinstance(new, Resource):
+        return old == new
+    return (
+        old.metadata.generation == new.metadata.generation
+        and old.metadata.uid == new.metadata.uid
+        and old.metadata.creation_timestamp == new.metadata.creation_timestamp
+        and old.metadata.labels == new.metadata.labels
+        and getattr(old, "spec", None) == getattr(new, "spec", None)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """An immutable bundle of all objects, by reference.
+
+    Mappings keep no meaningful order; whoever needs one sorts by what decides
+    (creation time, then namespace and name). Objects that did not change between
+    two bundles are the same Python objects, so caches may compare by identity.
+    """
+
+    objects: Mapping[str, Mapping[ObjectRef, Object]]
+    revision: int
+
+    def _kind(self, _cls: type[T], kind: str) -> Mapping[ObjectRef, T]:
+        return cast("Mapping[ObjectRef, T]", self.objects.get(kind, MappingProxyType({})))
+
+    @property
+    def gateway_configs(self) -> Mapping[ObjectRef, GatewayConfig]:
+        """All GatewayConfigs."""
+        return self._kind(GatewayConfig, "GatewayConfig")
+
+    @property
+    def routes(self) -> Mapping[ObjectRef, Route]:
+        """All Routes."""
+        return self._kind(Route, "Route")
+
+    @property
+    def backends(self) -> Mapping[ObjectRef, Backend]:
+        """All Backends."""
+        return self._kind(Backend, "Backend")
+
+    @property
+    def upstreams(self) -> Mapping[ObjectRef, Upstream]:
+        """All Upstreams."""
+        return self._kind(Upstream, "Upstream")
+
+    @property
+    def plugins(self) -> Mapping[ObjectRef, Plugin]:
+        """All Plugins."""
+        return self._kind(Plugin, "Plugin")
+
+    @property
+    def api_keys(self) -> Mapping[ObjectRef, ApiKey]:
+        """All ApiKeys."""
+        return self._kind(ApiKey, "ApiKey")
+
+    @property
+    def tenants(self) -> Mapping[ObjectRef, Tenant]:
+        """All Tenants."""
+        return self._kind(Tenant, "Tenant")
+
+    @property
+    def secrets(self) -> Mapping[ObjectRef, Secret]:
+        """All Secrets that something refers to."""
+        return self._kind(Secret, "Secret")
+
+    @property
+    def services(self) -> Mapping[ObjectRef, ServiceEndpoints]:
+        """The endpoints of all Services that something refers to."""
+        return self._kind(ServiceEndpoints, "Service")
+
+    def get(self, ref: ObjectRef) -> Object | None:
+        """The object with this identity, if there is one."""
+        return self.objects.get(ref.kind, MappingProxyType({})).get(ref)
+
+    def __iter__(self) -> Iterator[tuple[ObjectRef, Object]]:
+        for kind in sorted(self.objects):
+            yield from self.objects[kind].items()
+
+    def __len__(self) -> int:
+        return sum(map(len, self.objects.values()))
+
+
+@dataclass(slots=True)
+class ResourceStore:
+    """The current objects, and a revision that grows with every change that matters."""
+
+    _objects: dict[str, dict[ObjectRef, Object]] = field(default_factory=dict)
+    _frozen: dict[str, Mapping[ObjectRef, Object]] = field(default_factory=dict)
+    _revision: int = 0
+
+    @property
+    def revision(self) -> int:
+        """How many changes that matter the store has seen."""
+        return self._revision
+
+    def upsert(self, obj: Object) -> bool:
+        """Insert or replace; returns whether anything that matters changed."""
+        ref = ref_of(obj)
+        objects = self._objects.setdefault(ref.kind, {})
+        old = objects.get(ref)
+        if old is not None and _same(old, obj):
+            return False
+        objects[ref] = obj
+        self._touch(ref.kind)
+        return True
+
+    def remove(self, ref: ObjectRef) -> bool:
+        """Remove; returns whether the object was there."""
+        if self._objects.get(ref.kind, {}).pop(ref, None) is None:
+            return False
+        self._touch(ref.kind)
+        return True
+
+    def replace(self, objects: Iterable[Object]) -> bool:
+        """Make the store hold exactly these objects; returns whether anything changed."""
+        wanted = {ref_of(obj): obj for obj in objects}
+        gone = [ref for kind in self._objects.values() for ref in kind if ref not in wanted]
+        changed = [self.remove(ref) for ref in gone]
+        changed += [self.upsert(obj) for obj in wanted.values()]
+        return any(changed)
+
+    def get(self, ref: ObjectRef) -> Object | None:
+        """The object with this identity, if there is one."""
+        return self._objects.get(ref.kind, {}).get(ref)
+
+    def freeze(self) -> Resources:
+        """The current world as an immutable bundle; kinds that did not change are shared."""
+        for kind, objects in self._objects.items():
+            if kind not in self._frozen:
+                self._frozen[kind] = MappingProxyType(dict(objects))
+        return Resources(objects=MappingProxyType(dict(self._frozen)), revision=self._revision)
+
+    def _touch(self, kind: str) -> None:
+        self._frozen.pop(kind, None)
+        self._revision += 1

@@ -1,0 +1,1 @@
+"""From the IR to Envoy's messages: pure ``build_*`` functions, one module a resource type."""

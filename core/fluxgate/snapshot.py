@@ -91,8 +91,8 @@ class Snapshot:
         }
         versions = {url: _type_version(named.values()) for url, named in ordered.items()}
         digest = hashlib.sha256()
-        for url, named in ordered.items():
-            lasting = (resource for resource in named.values() if not resource.final)
+        for url, sorted_resources in ordered.items():
+            lasting = (each for each in sorted_resources.values() if not each.final)
             digest.update(f"{url} {_type_version(lasting)}\n".encode())
         return cls(MappingProxyType(ordered), MappingProxyType(versions), digest.hexdigest()[:16])
 

@@ -38,7 +38,7 @@ class Listener(Model):
     """One address and port the fleet listens on, for HTTP/1.1 and HTTP/2 alike."""
 
     name: ObjectName
-    address: Annotated[str, StringConstraints(min_length=2, max_length=45)] = "0.0.0.0"
+    address: Annotated[str, StringConstraints(min_length=2, max_length=45)] = "0.0.0.0"  # noqa: S104 - a gateway is there to be reached
     port: Port
     protocol: Literal["HTTP", "HTTPS"] = "HTTP"
     hostnames: tuple[Hostname, ...] = Field(

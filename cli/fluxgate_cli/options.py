@@ -1,0 +1,66 @@
+"""Options that several commands share, with the environment variable each one reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fluxgate_cli.output import OutputFormat
+
+ConfigDir = Annotated[
+    Path,
+    typer.Option(
+        "--config",
+        "-c",
+        envvar="FLUXGATE_CONFIG",
+        help="Folder with the resources as YAML files.",
+        show_default=True,
+    ),
+]
+OptionalConfigDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        envvar="FLUXGATE_CONFIG",
+        help="Folder with the resources as YAML files, instead of the running instance.",
+    ),
+]
+StateDir = Annotated[
+    Path,
+    typer.Option(
+        "--state-dir",
+        envvar="FLUXGATE_STATE_DIR",
+        help="Folder for the control socket, Envoy's bootstrap and other state of a running instance.",
+        show_default=True,
+    ),
+]
+HttpPort = Annotated[
+    int | None,
+    typer.Option(
+        "--http-port",
+        envvar="FLUXGATE_HTTP_PORT",
+        min=0,
+        max=65535,
+        help="Port of the first plain HTTP listener instead of the one in its GatewayConfig; 0 picks a free one.",
+    ),
+]
+EnvoyPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--envoy",
+        envvar="FLUXGATE_ENVOY",
+        help="The Envoy binary; by default the one on PATH, then that of the envoy extra.",
+    ),
+]
+Output = Annotated[
+    OutputFormat, typer.Option("--output", "-o", help="How to print the result.", show_default=True)
+]
+Timeout = Annotated[
+    float, typer.Option("--timeout", min=0.0, help="Seconds to wait.", show_default=True)
+]
+
+DEFAULT_CONFIG = Path()
+DEFAULT_STATE = Path(".fluxgate")

@@ -1,0 +1,79 @@
+"""Where words go: data to standard output, messages to standard error.
+
+Rich colours only a terminal and respects ``NO_COLOR``; tables keep their columns
+whole when they are piped into another program.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fluxgate_cli.errors import CliError
+
+PIPE_WIDTH = 240
+
+
+class OutputFormat(StrEnum):
+    """How data is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console for one of the two streams as it is now."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else PIPE_WIDTH
+    return Console(file=stream, width=width, highlight=False, soft_wrap=not stream.isatty())
+
+
+def print_data(text: str) -> None:
+    """Write ``text`` and a line end to standard output, untouched by markup."""
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    sys.stdout.flush()
+
+
+def print_json(value: BaseModel | object) -> None:
+    """Print a model, or plain data, as indented JSON."""
+    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    print_data(json.dumps(plain, indent=2, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
+    """Print a table without borders."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    out = console()
+    out.soft_wrap = False
+    out.print(table)
+
+
+def say(text: str) -> None:
+    """A message for people, on standard error."""
+    console(stderr=True).print(Text(text))
+
+
+def print_error(error: CliError) -> None:
+    """An error and its remedy, on standard error."""
+    line = Text.assemble(("error: ", "bold red"), error.message)
+    if error.remedy:
+        line.append(f"\n  {error.remedy}", style="dim")
+    console(stderr=True).print(line)
+
+
+def truth(value: bool | None, text: str = "") -> Text:
+    """``value`` as a coloured word; None is unknown."""
+    words = {True: ("yes", "green"), False: ("no", "red"), None: ("?", "yellow")}
+    word, style = words[value]
+    return Text(text or word, style=style)

@@ -1,0 +1,1 @@
+"""What the tests share: the real Envoy, upstreams it talks to, and clients."""

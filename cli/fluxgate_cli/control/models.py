@@ -1,0 +1,137 @@
+"""What goes over the control socket. Times are seconds since the epoch."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Shape(BaseModel):
+    """Base of the shapes: frozen, and closed so that a mistyped field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ConditionView(Shape):
+    """One condition, as on a Kubernetes object."""
+
+    type: str
+    status: bool
+    reason: str
+    message: str = ""
+
+
+class ObjectView(Shape):
+    """One object, where it stands, and its conditions."""
+
+    kind: str
+    namespace: str
+    name: str
+    file: str = ""
+    line: int = 0
+    conditions: tuple[ConditionView, ...] = ()
+
+
+class ProblemView(Shape):
+    """Something wrong with a file. ``line`` and ``column`` count from one; 0 is the whole file."""
+
+    file: str
+    line: int
+    column: int
+    subject: str
+    message: str
+
+
+class NodeView(Shape):
+    """One Envoy: which snapshot it serves, and what it rejected."""
+
+    id: str
+    gateway: str
+    connected: bool
+    snapshot: str
+    serves_newest: bool
+    rejections: tuple[str, ...] = ()
+
+
+class GatewayView(Shape):
+    """One fleet: its addresses by listener, its process, and whether it serves the newest revision."""
+
+    name: str
+    addresses: tuple[str, ...]
+    snapshot: str
+    served: bool
+    envoy_pid: int | None = None
+    envoy_state: str = ""
+    envoy_restarts: int = 0
+
+
+class StatusView(Shape):
+    """A running instance at one moment. ``revision`` counts changes of the resources."""
+
+    version: str
+    pid: int
+    started_at: float
+    config: str
+    revision: int
+    served: bool
+    gateways: tuple[GatewayView, ...] = ()
+    nodes: tuple[NodeView, ...] = ()
+    objects: tuple[ObjectView, ...] = ()
+    problems: tuple[ProblemView, ...] = ()
+
+
+class WaitRequest(Shape):
+    """Wait until what the folder says now is served by every node."""
+
+    timeout: Annotated[float, Field(ge=0, le=3600, description="Seconds.")] = 30.0
+
+
+class WaitReply(Shape):
+    """Whether it came to that, after how many seconds, and else which nodes are missing."""
+
+    served: bool
+    revision: int
+    seconds: float
+    missing: tuple[str, ...] = ()
+    status: StatusView
+
+
+class ExplainRequest(Shape):
+    """A request that is not sent."""
+
+    method: Annotated[str, Field(pattern=r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}$")]
+    url: Annotated[str, Field(max_length=65536)]
+    headers: tuple[tuple[str, str], ...] = ()
+    gateway: str = ""
+
+
+class CandidateView(Shape):
+    """One route that was looked at; ``reason`` says why it lost, or that it won."""
+
+    route: str
+    object: str
+    match: str
+    won: bool
+    reason: str
+
+
+class ExplainReply(Shape):
+    """Which route a request takes."""
+
+    gateway: str
+    host: str
+    virtual_host: str
+    path: str
+    route: str
+    object: str
+    action: str
+    notes: tuple[str, ...] = ()
+    candidates: tuple[CandidateView, ...] = ()
+
+
+class ErrorReply(Shape):
+    """A refused request: ``error`` is a stable word, ``message`` is for people."""
+
+    error: str
+    message: str

@@ -6,7 +6,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
-from fluxgate.api.v1alpha1.base import Cidr, Model, ObjectName, Resource, Scope
+from fluxgate.api.v1alpha1.base import Cidr, Model, ObjectName, PrinterColumn, Resource, Scope
+from fluxgate.api.v1alpha1.rules import Rule
 
 IdentityValue = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9_.:@/+=~-]+$", min_length=1, max_length=128)
@@ -42,14 +43,35 @@ class ApiKeySpec(Model):
         default=False, description="The role may bypass row-level security; refused for anon keys."
     )
     scopes: Annotated[tuple[Scope, ...], Field(max_length=64)] = ()
-    privilege_domains: tuple[Literal["structural_admin", "data_access"], ...] = ()
+    privilege_domains: Annotated[
+        tuple[Literal["structural_admin", "data_access"], ...], Field(max_length=2)
+    ] = ()
+    sub_domains: Annotated[tuple[Literal["function_deployment"], ...], Field(max_length=1)] = ()
     plan: ObjectName | None = None
     allowed_cidrs: Annotated[tuple[Cidr, ...], Field(max_length=64)] = Field(
         default=(), description="Client addresses that may use the key; empty means any."
     )
+    rotate_after: AwareDatetime | None = Field(
+        default=None, description="When the key is due for rotation; it still works after it."
+    )
     expires_at: AwareDatetime | None = None
     revoked_at: AwareDatetime | None = None
     revoked: bool = False
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "bypassesRowSecurity",
+            "an anon key never bypasses row-level security",
+            "!self.bypassesRowSecurity || !has(self.audience) || self.audience != 'anon'",
+            lambda self: not self.bypasses_row_security or self.audience != "anon",
+        ),
+        Rule(
+            "bypassesRowSecurity",
+            "a key with an anon prefix never bypasses row-level security",
+            "!self.bypassesRowSecurity || !self.prefix.contains('_anon_')",
+            lambda self: not self.bypasses_row_security or "_anon_" not in self.prefix,
+        ),
+    )
 
 
 class ApiKey(Resource):
@@ -57,5 +79,13 @@ class ApiKey(Resource):
 
     plural: ClassVar[str] = "apikeys"
     short_names: ClassVar[tuple[str, ...]] = ("fgk",)
+    columns: ClassVar[tuple[PrinterColumn, ...]] = (
+        PrinterColumn("Prefix", ".spec.prefix"),
+        PrinterColumn("Last four", ".spec.lastFour"),
+        PrinterColumn("Tenant", ".spec.tenant"),
+        PrinterColumn("Plan", ".spec.plan"),
+        PrinterColumn("Revoked", ".spec.revoked", "boolean", 1),
+        PrinterColumn("Expires", ".spec.expiresAt", "date", 1),
+    )
     kind: Literal["ApiKey"] = "ApiKey"
     spec: ApiKeySpec

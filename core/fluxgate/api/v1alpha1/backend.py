@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
-from fluxgate.api.v1alpha1.base import Model, ObjectName, Port, Resource, Weight
+from fluxgate.api.v1alpha1.base import (
+    AbsolutePath,
+    HttpUrl,
+    Model,
+    ObjectName,
+    Port,
+    PrinterColumn,
+    Resource,
+    Text,
+    Weight,
+)
 from fluxgate.api.v1alpha1.policy import BackendTLS, CircuitBreaker, Retry, Timeouts
+from fluxgate.api.v1alpha1.rules import Rule, how_many
 
 Protocol = Literal["HTTP1", "HTTP2", "GRPC"]
 
@@ -30,7 +41,7 @@ class Canary(Model):
 class BackendSpec(Model):
     """The specification of a Backend: exactly one of ``url``, ``service`` and ``upstream``."""
 
-    url: Annotated[str, StringConstraints(pattern=r"^https?://", max_length=2048)] | None = None
+    url: HttpUrl | None = None
     service: ServiceRef | None = None
     upstream: ObjectName | None = None
     protocol: Protocol = "HTTP1"
@@ -39,12 +50,19 @@ class BackendSpec(Model):
     timeouts: Timeouts | None = None
     retry: Retry | None = None
     circuit_breaker: CircuitBreaker | None = None
-    health_check_path: Annotated[str, StringConstraints(pattern=r"^/", max_length=1024)] | None = (
-        None
-    )
+    health_check_path: AbsolutePath | None = None
     canary: Canary | None = None
     tenant: ObjectName | None = None
-    description: Annotated[str, StringConstraints(max_length=1024)] = ""
+    description: Text = ""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "",
+            "give exactly one of url, service and upstream",
+            "[has(self.url), has(self.service), has(self.upstream)].exists_one(given, given)",
+            lambda self: how_many(self.url, self.service, self.upstream) == 1,
+        ),
+    )
 
 
 class Backend(Resource):
@@ -52,5 +70,10 @@ class Backend(Resource):
 
     plural: ClassVar[str] = "backends"
     short_names: ClassVar[tuple[str, ...]] = ("fgb",)
+    columns: ClassVar[tuple[PrinterColumn, ...]] = (
+        PrinterColumn("URL", ".spec.url"),
+        PrinterColumn("Service", ".spec.service.name"),
+        PrinterColumn("Upstream", ".spec.upstream"),
+    )
     kind: Literal["Backend"] = "Backend"
     spec: BackendSpec

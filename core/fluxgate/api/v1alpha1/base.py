@@ -8,10 +8,22 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated, Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+from fluxgate.api.v1alpha1.patterns import MAX_REGEX_LENGTH, check_regex
+from fluxgate.api.v1alpha1.rules import Rule
 
 GROUP = "gateway.fluxgate.io"
 VERSION = "v1alpha1"
@@ -19,7 +31,11 @@ API_VERSION = f"{GROUP}/{VERSION}"
 
 
 class Model(BaseModel):
-    """Frozen, closed, camelCase on the wire and snake_case in Python."""
+    """Frozen, closed, camelCase on the wire and snake_case in Python.
+
+    ``rules`` are checked after the fields; all that fail are reported together,
+    as one error of type ``rules`` whose context lists (field, message).
+    """
 
     model_config = ConfigDict(
         frozen=True,
@@ -28,6 +44,16 @@ class Model(BaseModel):
         validate_by_alias=True,
         validate_by_name=True,
     )
+
+    rules: ClassVar[tuple[Rule, ...]] = ()
+
+    @model_validator(mode="after")
+    def _check_rules(self) -> Self:
+        failed = tuple((each.field, each.message) for each in self.rules if not each.holds(self))
+        if failed:
+            text = "; ".join(message for _, message in failed)
+            raise PydanticCustomError("rules", "{text}", {"text": text, "problems": failed})
+        return self
 
 
 class ObjectMeta(BaseModel):
@@ -64,6 +90,16 @@ class ObjectMeta(BaseModel):
     annotations: dict[str, str] = Field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class PrinterColumn:
+    """One column of ``kubectl get``; ``priority`` 1 shows it only with ``-o wide``."""
+
+    name: str
+    json_path: str
+    type: Literal["string", "integer", "boolean", "date"] = "string"
+    priority: int = 0
+
+
 class Resource(Model):
     """Base of the kinds. Subclasses narrow ``kind`` and ``spec``.
 
@@ -73,6 +109,7 @@ class Resource(Model):
 
     plural: ClassVar[str]
     short_names: ClassVar[tuple[str, ...]] = ()
+    columns: ClassVar[tuple[PrinterColumn, ...]] = ()
 
     api_version: Literal["gateway.fluxgate.io/v1alpha1"] = API_VERSION  # type: ignore[assignment]
     kind: str
@@ -110,15 +147,30 @@ def _check_cidr(text: str) -> str:
         ) from None
 
 
-def _check_regex_size(text: str) -> str:
-    if len(text) > MAX_REGEX_LENGTH:
-        raise ValueError(
-            f"the regular expression has {len(text)} characters; at most {MAX_REGEX_LENGTH} are allowed"
-        )
+def _check_url(text: str) -> str:
+    host, port = split_url(text)[1:]
+    if not 1 <= port <= 65535:
+        raise ValueError(f"{text!r}: the port must be between 1 and 65535")
+    if ":" in host:
+        try:
+            ipaddress.IPv6Address(host)
+        except ValueError:
+            raise ValueError(f"{text!r}: {host!r} is not an IPv6 address") from None
     return text
 
 
-MAX_REGEX_LENGTH = 1024
+def split_url(url: str) -> tuple[str, str, int]:
+    """Scheme, host (lower case, without brackets) and port of an :data:`HttpUrl`."""
+    scheme, _, rest = url.partition("://")
+    authority = rest.rstrip("/")
+    host, colon, port = authority.rpartition(":")
+    if not colon or port.endswith("]"):
+        host, port = authority, "443" if scheme == "https" else "80"
+    return scheme, host.strip("[]").lower(), int(port)
+
+
+Regex = Annotated[str, StringConstraints(max_length=MAX_REGEX_LENGTH), AfterValidator(check_regex)]
+"""A regular expression in RE2's syntax, matched against the whole value."""
 
 Duration = Annotated[
     str,
@@ -148,10 +200,44 @@ Hostname = Annotated[
 ]
 """A host as in the Gateway API: exact, ``*.suffix`` or ``*``; lower case, without a port."""
 
+ExactHostname = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        min_length=1,
+        max_length=253,
+    ),
+]
+"""A host without wildcards."""
+
 HeaderName = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+\-.^`|~]+$", min_length=1, max_length=256)
 ]
 """A field name of RFC 9110 section 5.1, without the underscore (dropped at the listener)."""
+
+HttpUrl = Annotated[
+    str,
+    StringConstraints(
+        pattern=(
+            r"^https?://([A-Za-z0-9_]([-A-Za-z0-9_.]*[A-Za-z0-9_])?"
+            r"|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?$"
+        ),
+        max_length=320,
+    ),
+    AfterValidator(_check_url),
+]
+"""Scheme, host and port of an upstream; a path goes into ``rewrite``, a user into headers."""
+
+AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/", min_length=1, max_length=1024)]
+Text = Annotated[str, StringConstraints(max_length=1024)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=253)]
+Annotations = Annotated[
+    dict[
+        Annotated[str, StringConstraints(max_length=317)],
+        Annotated[str, StringConstraints(max_length=4096)],
+    ],
+    Field(max_length=64),
+]
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Weight = Annotated[int, Field(ge=0, le=1_000_000)]

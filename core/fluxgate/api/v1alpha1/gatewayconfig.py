@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from fluxgate.api.v1alpha1.base import (
+    AbsolutePath,
+    Annotations,
     Duration,
     Hostname,
     Model,
+    Name,
     ObjectName,
     Percent,
     Port,
+    PrinterColumn,
     Resource,
 )
 from fluxgate.api.v1alpha1.policy import Cors, Retry, SecretRef, Timeouts
+from fluxgate.api.v1alpha1.rules import Rule, unique
 from fluxgate.api.v1alpha1.tenant import Quota
 
 
@@ -34,18 +40,53 @@ class ListenerTLS(Model):
     client_validation: ClientValidation | None = None
 
 
+def _check_address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is not an IP address; write for example 0.0.0.0 or ::"
+        ) from None
+
+
+IPAddress = Annotated[
+    str, StringConstraints(min_length=2, max_length=45), AfterValidator(_check_address)
+]
+
+
 class Listener(Model):
     """One address and port the fleet listens on, for HTTP/1.1 and HTTP/2 alike."""
 
     name: ObjectName
-    address: Annotated[str, StringConstraints(min_length=2, max_length=45)] = "0.0.0.0"  # noqa: S104 - a gateway is there to be reached
+    address: IPAddress = "0.0.0.0"  # noqa: S104 - a gateway is there to be reached
     port: Port
     protocol: Literal["HTTP", "HTTPS"] = "HTTP"
-    hostnames: tuple[Hostname, ...] = Field(
+    hostnames: Annotated[tuple[Hostname, ...], Field(max_length=64)] = Field(
         default=(), description="Server names (SNI) of a TLS listener; empty means any."
     )
     tls: ListenerTLS | None = None
     http3: bool = False
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "tls",
+            "an HTTPS listener needs tls, an HTTP listener has none",
+            "(self.protocol == 'HTTPS') == has(self.tls)",
+            lambda self: (self.protocol == "HTTPS") == (self.tls is not None),
+        ),
+        Rule(
+            "hostnames",
+            "server names need protocol HTTPS",
+            "self.protocol == 'HTTPS' || !has(self.hostnames) || self.hostnames.size() == 0",
+            lambda self: self.protocol == "HTTPS" or not self.hostnames,
+        ),
+        Rule(
+            "http3",
+            "HTTP/3 needs protocol HTTPS",
+            "self.protocol == 'HTTPS' || !self.http3",
+            lambda self: self.protocol == "HTTPS" or not self.http3,
+        ),
+    )
 
 
 class Plan(Model):
@@ -81,12 +122,22 @@ class ApiKeySettings(Model):
         KeyFormat(prefix="flx_test_", audience="project"),
     )
 
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "formats",
+            "two formats have the same prefix",
+            "!has(self.formats) || self.formats.all(a, "
+            "self.formats.exists_one(b, b.prefix == a.prefix))",
+            lambda self: unique(each.prefix for each in self.formats),
+        ),
+    )
+
 
 class AccessLog(Model):
     """The JSON access log, one line a request."""
 
     enabled: bool = True
-    path: Annotated[str, StringConstraints(pattern=r"^/", max_length=1024)] = "/dev/stdout"
+    path: AbsolutePath = "/dev/stdout"
 
 
 class Logging(Model):
@@ -101,7 +152,7 @@ class Tracing(Model):
 
     endpoint: Annotated[str, StringConstraints(pattern=r"^https?://", max_length=2048)]
     sampling_percent: Percent = 100
-    service_name: str = "fluxgate"
+    service_name: Name = "fluxgate"
 
 
 class RequestId(Model):
@@ -116,8 +167,8 @@ class Exposure(Model):
     """How the fleet is reached from outside the cluster."""
 
     kind: Literal["Ingress", "OpenShiftRoute", "LoadBalancer", "NodePort", "None"] = "None"
-    class_name: str | None = None
-    annotations: dict[str, str] = Field(default_factory=dict)
+    class_name: Name | None = None
+    annotations: Annotations = Field(default_factory=dict)
     tls_secret_ref: SecretRef | None = None
 
 
@@ -126,8 +177,8 @@ class Limits(Model):
 
     max_request_headers_kib: Annotated[int, Field(ge=1, le=8192)] = 60
     max_headers: Annotated[int, Field(ge=1, le=32768)] = 100
-    max_request_body_bytes: Annotated[int, Field(ge=0)] | None = None
-    max_concurrent_streams: Annotated[int, Field(ge=1)] = 100
+    max_request_body_bytes: Annotated[int, Field(ge=0, le=4_294_967_295)] | None = None
+    max_concurrent_streams: Annotated[int, Field(ge=1, le=2_147_483_647)] = 100
     client_header_timeout: Duration = "10s"
     idle_timeout: Duration = "5m"
 
@@ -150,11 +201,38 @@ class GatewayConfigSpec(Model):
     limits: Limits = Limits()
     exposure: Exposure = Exposure()
 
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "listeners",
+            "two listeners have the same name",
+            "self.listeners.all(a, self.listeners.exists_one(b, b.name == a.name))",
+            lambda self: unique(each.name for each in self.listeners),
+        ),
+        Rule(
+            "listeners",
+            "two listeners have the same address and port",
+            "self.listeners.all(a, "
+            "self.listeners.exists_one(b, b.port == a.port && b.address == a.address))",
+            lambda self: unique((each.address, each.port) for each in self.listeners),
+        ),
+        Rule(
+            "plans",
+            "two plans have the same name",
+            "!has(self.plans) || self.plans.all(a, self.plans.exists_one(b, b.name == a.name))",
+            lambda self: unique(each.name for each in self.plans),
+        ),
+    )
+
 
 class GatewayConfig(Resource):
     """One fleet of Envoys."""
 
     plural: ClassVar[str] = "gatewayconfigs"
     short_names: ClassVar[tuple[str, ...]] = ("fgc",)
+    columns: ClassVar[tuple[PrinterColumn, ...]] = (
+        PrinterColumn("Listeners", ".spec.listeners[*].name"),
+        PrinterColumn("Ports", ".spec.listeners[*].port"),
+        PrinterColumn("Exposure", ".spec.exposure.kind", "string", 1),
+    )
     kind: Literal["GatewayConfig"] = "GatewayConfig"
     spec: GatewayConfigSpec

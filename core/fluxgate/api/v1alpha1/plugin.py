@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
-from fluxgate.api.v1alpha1.base import Model, ObjectName, Resource
+from fluxgate.api.v1alpha1.base import Model, ObjectName, PrinterColumn, Resource, Text
 
 
 class TargetRef(Model):
@@ -20,14 +20,16 @@ class PluginSpec(Model):
     """The specification of a Plugin; ``config`` has the model of its ``type``."""
 
     type: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_length=63)]
-    config: dict[str, Any] = Field(default_factory=dict)
+    config: dict[str, Any] = Field(
+        default_factory=dict, description="The policy's settings; its model depends on the type."
+    )
     targets: Annotated[tuple[TargetRef, ...], Field(max_length=256)] = Field(
         default=(), description="Empty means: only where a route names this plugin."
     )
     enabled: bool = True
     merge_strategy: Literal["Replace", "Append"] = "Replace"
     tenant: ObjectName | None = None
-    description: Annotated[str, StringConstraints(max_length=1024)] = ""
+    description: Text = ""
 
 
 class Plugin(Resource):
@@ -35,5 +37,10 @@ class Plugin(Resource):
 
     plural: ClassVar[str] = "plugins"
     short_names: ClassVar[tuple[str, ...]] = ("fgp",)
+    columns: ClassVar[tuple[PrinterColumn, ...]] = (
+        PrinterColumn("Type", ".spec.type"),
+        PrinterColumn("Targets", ".spec.targets[*].name"),
+        PrinterColumn("Enabled", ".spec.enabled", "boolean", 1),
+    )
     kind: Literal["Plugin"] = "Plugin"
     spec: PluginSpec

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
-from fluxgate.api.v1alpha1.base import Duration, HeaderName, Hostname, Model, ObjectName
+from fluxgate.api.v1alpha1.base import Duration, ExactHostname, HeaderName, Model, ObjectName
+from fluxgate.api.v1alpha1.rules import Rule
 
 RetryCause = Literal[
     "5xx",
@@ -49,21 +50,29 @@ class Retry(Model):
     attempts: Annotated[int, Field(ge=0, le=10)] = Field(
         default=2, description="Retries after the first attempt."
     )
-    on: tuple[RetryCause, ...] = ("connect-failure", "refused-stream", "unavailable", "cancelled")
-    status_codes: tuple[Annotated[int, Field(ge=400, le=599)], ...] = Field(
-        default=(), description="Response codes to retry besides the named causes."
+    on: Annotated[tuple[RetryCause, ...], Field(max_length=16)] = (
+        "connect-failure",
+        "refused-stream",
+        "unavailable",
+        "cancelled",
     )
+    status_codes: Annotated[
+        tuple[Annotated[int, Field(ge=400, le=599)], ...], Field(max_length=32)
+    ] = Field(default=(), description="Response codes to retry besides the named causes.")
     per_try_timeout: Duration | None = None
     back_off: BackOff | None = None
+
+
+UINT32_MAX = 4_294_967_295
 
 
 class CircuitBreaker(Model):
     """Limits towards one upstream; a request over one of them is refused at once (503)."""
 
-    max_connections: Annotated[int, Field(ge=1)] | None = None
-    max_pending_requests: Annotated[int, Field(ge=0)] | None = None
-    max_requests: Annotated[int, Field(ge=1)] | None = None
-    max_retries: Annotated[int, Field(ge=0)] | None = None
+    max_connections: Annotated[int, Field(ge=1, le=UINT32_MAX)] | None = None
+    max_pending_requests: Annotated[int, Field(ge=0, le=UINT32_MAX)] | None = None
+    max_requests: Annotated[int, Field(ge=1, le=UINT32_MAX)] | None = None
+    max_retries: Annotated[int, Field(ge=0, le=UINT32_MAX)] | None = None
 
 
 class SecretRef(Model):
@@ -77,34 +86,64 @@ class BackendTLS(Model):
     """TLS towards an upstream."""
 
     enabled: bool = True
-    server_name: Hostname | None = Field(default=None, description="SNI and the name verified.")
+    server_name: ExactHostname | None = Field(
+        default=None, description="SNI and the name verified."
+    )
     ca_certificate_ref: SecretRef | None = Field(
         default=None, description="Secret with ca.crt; the system's trust store when absent."
     )
     client_certificate_ref: SecretRef | None = None
     insecure_skip_verify: bool = False
 
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "insecureSkipVerify",
+            "goes without caCertificateRef: there is nothing to verify against",
+            "!self.insecureSkipVerify || !has(self.caCertificateRef)",
+            lambda self: not self.insecure_skip_verify or self.ca_certificate_ref is None,
+        ),
+    )
+
 
 CorsOrigin = Annotated[
-    str, StringConstraints(pattern=r"^(\*|https?://[^\s/]+)$", min_length=1, max_length=253)
+    str,
+    StringConstraints(
+        pattern=r"^(\*|https?://(\*\.)?[A-Za-z0-9._\-\[\]:]+)$", min_length=1, max_length=253
+    ),
 ]
 
 
 class Cors(Model):
     """A Cross-Origin Resource Sharing policy, answered by the gateway before authentication."""
 
-    allow_origins: tuple[CorsOrigin, ...] = Field(
+    allow_origins: Annotated[tuple[CorsOrigin, ...], Field(min_length=1, max_length=64)] = Field(
         default=("*",),
         description="Exact origins, one leading wildcard label (https://*.example.com), or *.",
     )
-    allow_methods: tuple[Method, ...] = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-    allow_headers: tuple[HeaderName | Literal["*"], ...] = (
+    allow_methods: Annotated[tuple[Method, ...], Field(min_length=1, max_length=9)] = (
+        "GET",
+        "HEAD",
+        "POST",
+        "PUT",
+        "PATCH",
+        "DELETE",
+    )
+    allow_headers: Annotated[tuple[HeaderName, ...], Field(max_length=64)] = (
         "authorization",
         "content-type",
         "apikey",
         "x-api-key",
         "x-request-id",
     )
-    expose_headers: tuple[HeaderName | Literal["*"], ...] = ("x-request-id",)
+    expose_headers: Annotated[tuple[HeaderName, ...], Field(max_length=64)] = ("x-request-id",)
     allow_credentials: bool = False
     max_age: Duration = "10m"
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "allowCredentials",
+            "browsers refuse credentials together with any origin; list the origins",
+            "!self.allowCredentials || (has(self.allowOrigins) && !('*' in self.allowOrigins))",
+            lambda self: not self.allow_credentials or "*" not in self.allow_origins,
+        ),
+    )

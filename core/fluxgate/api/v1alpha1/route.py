@@ -2,24 +2,68 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 from fluxgate.api.v1alpha1.base import (
-    MAX_REGEX_LENGTH,
     Duration,
+    ExactHostname,
     HeaderName,
     Hostname,
+    HttpUrl,
     Model,
     ObjectName,
     Percent,
     Port,
+    PrinterColumn,
+    Regex,
     Resource,
     Scope,
+    Text,
     Weight,
 )
+from fluxgate.api.v1alpha1.patterns import (
+    MAX_REGEX_LENGTH,
+    TEMPLATE_PATTERN,
+    check_regex,
+    check_template,
+)
 from fluxgate.api.v1alpha1.policy import CircuitBreaker, Cors, Method, Retry, Timeouts
+from fluxgate.api.v1alpha1.rules import Rule, how_many
+
+_TEMPLATE = re.compile(TEMPLATE_PATTERN)
+
+
+def _blame_value(check: Callable[[str], str], value: str) -> None:
+    """Run ``check``; report its ``ValueError`` on the field ``value``."""
+    try:
+        check(value)
+    except ValueError as error:
+        problems = (("value", str(error)),)
+        raise PydanticCustomError(
+            "rules", "{text}", {"text": str(error), "problems": problems}
+        ) from None
+
+
+def _value_rules() -> tuple[Rule, ...]:
+    return (
+        Rule(
+            "value",
+            "Present and Absent compare no value; remove it, or use Exact or Regex",
+            "self.type in ['Exact', 'Regex'] || self.value == ''",
+            lambda self: self.type in ("Exact", "Regex") or not self.value,
+        ),
+        Rule(
+            "value",
+            "a Regex needs a value; use Present to match any",
+            "self.type != 'Regex' || self.value != ''",
+            lambda self: self.type != "Regex" or bool(self.value),
+        ),
+    )
 
 
 class PathMatch(Model):
@@ -34,6 +78,38 @@ class PathMatch(Model):
     type: Literal["Exact", "Prefix", "Template", "Regex"] = "Prefix"
     value: Annotated[str, StringConstraints(min_length=1, max_length=MAX_REGEX_LENGTH)] = "/"
 
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "value",
+            "must start with /",
+            "self.type == 'Regex' || self.value.startsWith('/')",
+            lambda self: self.type == "Regex" or self.value.startswith("/"),
+        ),
+        Rule(
+            "value",
+            "a template has {name} as a whole segment and {name=**} only at the end: "
+            "/users/{id}/files/{path=**}",
+            f"self.type != 'Template' || self.value.matches('{TEMPLATE_PATTERN}')",
+            lambda self: self.type != "Template" or _TEMPLATE.match(self.value) is not None,
+        ),
+        Rule(
+            "value",
+            "must not hold ? or #: the path ends before them; match a query with queryParams",
+            "self.type in ['Regex', 'Template'] || !(self.value.contains('?') || self.value.contains('#'))",
+            lambda self: (
+                self.type in ("Regex", "Template") or not ("?" in self.value or "#" in self.value)
+            ),
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _check_syntax(self) -> Self:
+        if self.type == "Regex":
+            _blame_value(check_regex, self.value)
+        if self.type == "Template" and _TEMPLATE.match(self.value):
+            _blame_value(check_template, self.value)
+        return self
+
 
 class HeaderMatch(Model):
     """A match on one request header."""
@@ -41,6 +117,14 @@ class HeaderMatch(Model):
     name: HeaderName
     type: Literal["Exact", "Regex", "Present", "Absent"] = "Exact"
     value: Annotated[str, StringConstraints(max_length=MAX_REGEX_LENGTH)] = ""
+
+    rules: ClassVar[tuple[Rule, ...]] = _value_rules()
+
+    @model_validator(mode="after")
+    def _check_syntax(self) -> Self:
+        if self.type == "Regex":
+            _blame_value(check_regex, self.value)
+        return self
 
 
 class QueryParamMatch(Model):
@@ -50,12 +134,22 @@ class QueryParamMatch(Model):
     type: Literal["Exact", "Regex", "Present", "Absent"] = "Exact"
     value: Annotated[str, StringConstraints(max_length=MAX_REGEX_LENGTH)] = ""
 
+    rules: ClassVar[tuple[Rule, ...]] = _value_rules()
+
+    @model_validator(mode="after")
+    def _check_syntax(self) -> Self:
+        if self.type == "Regex":
+            _blame_value(check_regex, self.value)
+        return self
+
 
 class RouteMatch(Model):
     """One set of conditions; all of them must hold."""
 
     path: PathMatch = PathMatch()
-    methods: tuple[Method, ...] = Field(default=(), description="Empty means any method.")
+    methods: Annotated[tuple[Method, ...], Field(max_length=9)] = Field(
+        default=(), description="Empty means any method."
+    )
     headers: Annotated[tuple[HeaderMatch, ...], Field(max_length=16)] = ()
     query_params: Annotated[tuple[QueryParamMatch, ...], Field(max_length=16)] = ()
     credential: Literal["ApiKey", "JWT", "None"] | None = Field(
@@ -69,8 +163,31 @@ class BackendRef(Model):
     kind: Literal["Backend", "Upstream", "Service"] = "Backend"
     name: ObjectName | None = None
     port: Port | None = Field(default=None, description="The port of a Service.")
-    url: Annotated[str, StringConstraints(pattern=r"^https?://", max_length=2048)] | None = None
+    url: HttpUrl | None = None
     weight: Weight = 1
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "",
+            "give exactly one of name and url",
+            "has(self.name) != has(self.url)",
+            lambda self: how_many(self.name, self.url) == 1,
+        ),
+        Rule(
+            "port",
+            "a Service needs a port, and only a Service has one",
+            "has(self.url) || (self.kind == 'Service') == has(self.port)",
+            lambda self: (
+                self.url is not None or (self.kind == "Service") == (self.port is not None)
+            ),
+        ),
+        Rule(
+            "port",
+            "write the port into the url",
+            "!has(self.url) || !has(self.port)",
+            lambda self: self.url is None or self.port is None,
+        ),
+    )
 
 
 class Mirror(Model):
@@ -84,15 +201,36 @@ class PathRewrite(Model):
     """How the path changes before the upstream sees it."""
 
     type: Literal["ReplacePrefix", "ReplaceFull", "Regex"]
-    value: Annotated[str, StringConstraints(max_length=1024)]
-    pattern: Annotated[str, StringConstraints(max_length=MAX_REGEX_LENGTH)] | None = None
+    value: Text
+    pattern: Regex | None = Field(
+        default=None, description="What a Regex rewrite replaces; \\1 in value is its first group."
+    )
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "pattern",
+            "a Regex rewrite needs a pattern, the other types have none",
+            "(self.type == 'Regex') == has(self.pattern)",
+            lambda self: (self.type == "Regex") == (self.pattern is not None),
+        ),
+        Rule(
+            "value",
+            "must start with /",
+            "self.type == 'Regex' || self.value.startsWith('/')",
+            lambda self: self.type == "Regex" or self.value.startswith("/"),
+        ),
+    )
 
 
 class Rewrite(Model):
     """Changes to path and host before the upstream sees them."""
 
     path: PathRewrite | None = None
-    host: Hostname | None = None
+    host: ExactHostname | None = None
+
+
+Audience = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_length=63)]
+"""For whom a key was made, for example anon, service, project, admin."""
 
 
 class RouteAuth(Model):
@@ -104,17 +242,55 @@ class RouteAuth(Model):
     """
 
     mode: Literal["None", "Optional", "Required"] = "Required"
-    credentials: tuple[Literal["ApiKey", "JWT"], ...] = ("ApiKey",)
-    scopes: tuple[Scope, ...] = ()
-    audiences: tuple[str, ...] = Field(default=(), description="Key audiences that may call.")
+    credentials: Annotated[
+        tuple[Literal["ApiKey", "JWT"], ...], Field(min_length=1, max_length=2)
+    ] = ("ApiKey",)
+    scopes: Annotated[tuple[Scope, ...], Field(max_length=64)] = Field(
+        default=(), description="All of them are needed."
+    )
+    audiences: Annotated[tuple[Audience, ...], Field(max_length=16)] = Field(
+        default=(), description="Key audiences that may call; empty means any."
+    )
     privilege_domain: Literal["structural_admin", "data_access"] | None = None
     sub_domain: Literal["function_deployment"] | None = None
 
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "mode",
+            "scopes, audiences, privilegeDomain and subDomain need mode Required",
+            "self.mode == 'Required' || (!(has(self.scopes) && self.scopes.size() > 0)"
+            " && !(has(self.audiences) && self.audiences.size() > 0)"
+            " && !has(self.privilegeDomain) && !has(self.subDomain))",
+            lambda self: (
+                self.mode == "Required"
+                or not (self.scopes or self.audiences or self.privilege_domain or self.sub_domain)
+            ),
+        ),
+    )
+
 
 class RouteRateLimit(Model):
-    """The plan whose limit counts on this route, for every key by itself."""
+    """The limit that counts on this route, for every key by itself: a plan, or numbers in place."""
 
-    plan: ObjectName
+    plan: ObjectName | None = None
+    requests: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
+    window: Duration = "1m"
+    burst: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "",
+            "give exactly one of plan and requests",
+            "has(self.plan) != has(self.requests)",
+            lambda self: how_many(self.plan, self.requests) == 1,
+        ),
+        Rule(
+            "burst",
+            "burst goes with requests; a plan has its own",
+            "!has(self.burst) || has(self.requests)",
+            lambda self: self.burst is None or self.requests is not None,
+        ),
+    )
 
 
 class Async(Model):
@@ -132,18 +308,38 @@ class PluginUse(Model):
     type: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_length=63)] | None = (
         None
     )
-    config: dict[str, Any] = Field(default_factory=dict)
-    enabled: bool = True
+    config: dict[str, Any] = Field(
+        default_factory=dict, description="The policy's settings; its model depends on the type."
+    )
+    enabled: bool = Field(
+        default=True,
+        description="false switches this type off here, whatever a wider scope says.",
+    )
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "",
+            "give exactly one of name and type",
+            "has(self.name) != has(self.type)",
+            lambda self: how_many(self.name, self.type) == 1,
+        ),
+        Rule(
+            "config",
+            "config goes with type; a named Plugin has its own",
+            "!has(self.config) || has(self.type)",
+            lambda self: "config" not in self.model_fields_set or self.type is not None,
+        ),
+    )
 
 
 class RouteSpec(Model):
     """The specification of a Route."""
 
     enabled: bool = True
-    gateways: tuple[ObjectName, ...] = Field(
+    gateways: Annotated[tuple[ObjectName, ...], Field(max_length=16)] = Field(
         default=(), description="GatewayConfigs that serve the route; empty means all of them."
     )
-    listeners: tuple[ObjectName, ...] = Field(
+    listeners: Annotated[tuple[ObjectName, ...], Field(max_length=64)] = Field(
         default=(), description="Listeners of these gateways; empty means all of them."
     )
     priority: Annotated[int, Field(ge=-1000, le=1000)] = Field(
@@ -169,8 +365,24 @@ class RouteSpec(Model):
     cors: Cors | None = None
     plugins: Annotated[tuple[PluginUse, ...], Field(max_length=64)] = ()
     tenant: ObjectName | None = None
-    workspace: str | None = None
-    description: Annotated[str, StringConstraints(max_length=1024)] = ""
+    workspace: Annotated[str, StringConstraints(max_length=128)] | None = None
+    description: Text = ""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "rewrite.path.type",
+            "ReplacePrefix needs matches of type Prefix or Exact; use ReplaceFull or Regex",
+            "!has(self.rewrite) || !has(self.rewrite.path) "
+            "|| self.rewrite.path.type != 'ReplacePrefix' || !has(self.matches) "
+            "|| self.matches.all(m, !has(m.path) || m.path.type in ['Prefix', 'Exact'])",
+            lambda self: (
+                self.rewrite is None
+                or self.rewrite.path is None
+                or self.rewrite.path.type != "ReplacePrefix"
+                or all(match.path.type in ("Prefix", "Exact") for match in self.matches)
+            ),
+        ),
+    )
 
 
 class Route(Resource):
@@ -178,5 +390,11 @@ class Route(Resource):
 
     plural: ClassVar[str] = "routes"
     short_names: ClassVar[tuple[str, ...]] = ("fgr",)
+    columns: ClassVar[tuple[PrinterColumn, ...]] = (
+        PrinterColumn("Hosts", ".spec.hosts"),
+        PrinterColumn("Path", ".spec.matches[*].path.value"),
+        PrinterColumn("Enabled", ".spec.enabled", "boolean", 1),
+        PrinterColumn("Tenant", ".spec.tenant", "string", 1),
+    )
     kind: Literal["Route"] = "Route"
     spec: RouteSpec

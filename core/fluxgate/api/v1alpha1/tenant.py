@@ -6,15 +6,23 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
-from fluxgate.api.v1alpha1.base import Duration, Hostname, Model, ObjectName, Resource
+from fluxgate.api.v1alpha1.base import (
+    Duration,
+    Hostname,
+    Model,
+    ObjectName,
+    PrinterColumn,
+    Resource,
+)
 from fluxgate.api.v1alpha1.policy import CorsOrigin
+from fluxgate.api.v1alpha1.rules import Rule, unique
 
 
 class Quota(Model):
     """How much of something a tenant may use in a longer window."""
 
     name: ObjectName
-    limit: Annotated[int, Field(ge=0)]
+    limit: Annotated[int, Field(ge=0, le=9_007_199_254_740_991)]
     window: Duration = "24h"
 
 
@@ -35,6 +43,18 @@ class TenantSpec(Model):
     )
     suspended: bool = False
     environment: Literal["Live", "Test"] = "Live"
+    max_active_keys: Annotated[int, Field(ge=0, le=100_000)] | None = Field(
+        default=None, description="How many unrevoked keys it may have; no bound when absent."
+    )
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "quotas",
+            "two quotas have the same name",
+            "!has(self.quotas) || self.quotas.all(a, self.quotas.exists_one(b, b.name == a.name))",
+            lambda self: unique(quota.name for quota in self.quotas),
+        ),
+    )
 
 
 class Tenant(Resource):
@@ -42,5 +62,10 @@ class Tenant(Resource):
 
     plural: ClassVar[str] = "tenants"
     short_names: ClassVar[tuple[str, ...]] = ("fgt",)
+    columns: ClassVar[tuple[PrinterColumn, ...]] = (
+        PrinterColumn("Plan", ".spec.plan"),
+        PrinterColumn("Hosts", ".spec.hosts"),
+        PrinterColumn("Suspended", ".spec.suspended", "boolean", 1),
+    )
     kind: Literal["Tenant"] = "Tenant"
     spec: TenantSpec

@@ -7,29 +7,64 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, StringConstraints
 
 from fluxgate.api.v1alpha1.backend import Protocol
-from fluxgate.api.v1alpha1.base import Duration, Model, ObjectName, Port, Resource, Weight
+from fluxgate.api.v1alpha1.base import (
+    AbsolutePath,
+    Duration,
+    Model,
+    Name,
+    ObjectName,
+    Port,
+    PrinterColumn,
+    Resource,
+    Text,
+    Weight,
+)
 from fluxgate.api.v1alpha1.policy import BackendTLS, CircuitBreaker
+from fluxgate.api.v1alpha1.rules import Rule, unique
 
 
 class Target(Model):
     """One address of a pool. ``health`` overrides what health checks find."""
 
-    host: Annotated[str, StringConstraints(min_length=1, max_length=253)] = Field(
-        description="An IPv4 or IPv6 address, or a DNS name."
-    )
+    host: Annotated[
+        str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]+$", min_length=1, max_length=253)
+    ] = Field(description="An IPv4 or IPv6 address, or a DNS name.")
     port: Port
     weight: Weight = 1
     health: Literal["Auto", "Healthy", "Unhealthy"] = "Auto"
-    zone: str | None = None
+    zone: Name | None = None
 
 
 class HashOn(Model):
     """What a consistent hash, and so stickiness, is computed from."""
 
     type: Literal["Header", "Cookie", "SourceIP"]
-    name: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
+    name: (
+        Annotated[
+            str,
+            StringConstraints(
+                pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", min_length=1, max_length=256
+            ),
+        ]
+        | None
+    ) = None
     cookie_ttl: Duration | None = Field(
         default=None, description="The gateway sets the cookie itself when it is missing."
+    )
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "name",
+            "Header and Cookie need a name, SourceIP has none",
+            "(self.type == 'SourceIP') != has(self.name)",
+            lambda self: (self.type == "SourceIP") != (self.name is not None),
+        ),
+        Rule(
+            "cookieTtl",
+            "only a Cookie has a lifetime",
+            "!has(self.cookieTtl) || self.type == 'Cookie'",
+            lambda self: self.cookie_ttl is None or self.type == "Cookie",
+        ),
     )
 
 
@@ -46,19 +81,36 @@ class LoadBalancing(Model):
     hash_on: HashOn | None = None
     slow_start: SlowStart | None = None
 
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "hashOn",
+            "hashOn needs the policy RingHash or Maglev",
+            "!has(self.hashOn) || self.policy in ['RingHash', 'Maglev']",
+            lambda self: self.hash_on is None or self.policy in ("RingHash", "Maglev"),
+        ),
+        Rule(
+            "slowStart",
+            "slowStart needs the policy RoundRobin or LeastRequest",
+            "!has(self.slowStart) || self.policy in ['RoundRobin', 'LeastRequest']",
+            lambda self: self.slow_start is None or self.policy in ("RoundRobin", "LeastRequest"),
+        ),
+    )
+
 
 class ActiveHealthCheck(Model):
     """The gateway asks every target at an interval."""
 
     type: Literal["HTTP", "TCP", "GRPC"] = "HTTP"
-    path: Annotated[str, StringConstraints(pattern=r"^/", max_length=1024)] = "/"
-    host: str | None = None
-    service: str | None = Field(default=None, description="The service name of a gRPC check.")
+    path: AbsolutePath = "/"
+    host: Name | None = None
+    service: Name | None = Field(default=None, description="The service name of a gRPC check.")
     interval: Duration = "10s"
     timeout: Duration = "2s"
     healthy_threshold: Annotated[int, Field(ge=1, le=100)] = 2
     unhealthy_threshold: Annotated[int, Field(ge=1, le=100)] = 3
-    expected_statuses: tuple[Annotated[int, Field(ge=100, le=599)], ...] = (200,)
+    expected_statuses: Annotated[
+        tuple[Annotated[int, Field(ge=100, le=599)], ...], Field(min_length=1, max_length=32)
+    ] = (200,)
 
 
 class PassiveHealthCheck(Model):
@@ -92,7 +144,17 @@ class UpstreamSpec(Model):
     connect_timeout: Duration = "5s"
     tls: BackendTLS | None = None
     tenant: ObjectName | None = None
-    description: Annotated[str, StringConstraints(max_length=1024)] = ""
+    description: Text = ""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "targets",
+            "two targets have the same host and port",
+            "!has(self.targets) || self.targets.size() > 100 || self.targets.all(a, "
+            "self.targets.exists_one(b, b.port == a.port && b.host == a.host))",
+            lambda self: unique((target.host, target.port) for target in self.targets),
+        ),
+    )
 
 
 class Upstream(Resource):
@@ -100,5 +162,9 @@ class Upstream(Resource):
 
     plural: ClassVar[str] = "upstreams"
     short_names: ClassVar[tuple[str, ...]] = ("fgu",)
+    columns: ClassVar[tuple[PrinterColumn, ...]] = (
+        PrinterColumn("Policy", ".spec.loadBalancing.policy"),
+        PrinterColumn("Targets", ".spec.targets[*].host"),
+    )
     kind: Literal["Upstream"] = "Upstream"
     spec: UpstreamSpec

@@ -103,31 +103,38 @@ class ExplainRequest(Shape):
     method: Annotated[str, Field(pattern=r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}$")]
     url: Annotated[str, Field(max_length=65536)]
     headers: tuple[tuple[str, str], ...] = ()
-    gateway: str = ""
 
 
 class CandidateView(Shape):
-    """One route that was looked at; ``reason`` says why it lost, or that it won."""
+    """A route that was tried before the one taken, and the first condition that failed."""
 
     route: str
     object: str
-    match: str
-    won: bool
+    condition: str
     reason: str
 
 
 class ExplainReply(Shape):
-    """Which route a request takes."""
+    """The way of one request: listener, virtual host, the routes that lost, the one that takes it.
+
+    ``route`` and ``object`` are empty when nothing matches; ``reason`` then says why.
+    """
 
     gateway: str
+    listener: str
+    method: str
     host: str
-    virtual_host: str
     path: str
+    query: str
+    credential: str
+    virtual_host: str
+    virtual_host_reason: str
     route: str
     object: str
-    action: str
-    notes: tuple[str, ...] = ()
-    candidates: tuple[CandidateView, ...] = ()
+    reason: str
+    action: str = ""
+    policies: tuple[str, ...] = ()
+    tried: tuple[CandidateView, ...] = ()
 
 
 class ErrorReply(Shape):

@@ -1,0 +1,104 @@
+"""``fluxgate bootstrap``: the file an Envoy on another machine starts with."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from google.protobuf.json_format import MessageToDict
+
+from fluxgate.xds.probe import build_probe_listener
+from fluxgate.xds.stats import stats_matcher
+from fluxgate_cli.errors import UsageError
+from fluxgate_cli.output import print_data
+from fluxgate_operator.envoy.bootstrap import BootstrapOptions, XdsTLS, render_bootstrap
+
+
+def bootstrap(
+    xds_address: Annotated[
+        str, typer.Option("--xds-address", help="HOST:PORT of the control plane's xDS server.")
+    ],
+    gateway: Annotated[
+        str,
+        typer.Option("--gateway", help="The GatewayConfig to serve, as NAMESPACE/NAME or NAME."),
+    ],
+    node_id: Annotated[str, typer.Option("--node-id", help="Unique name of this Envoy.")],
+    tls_ca: Annotated[
+        Path | None, typer.Option("--tls-ca", help="PEM file, as Envoy will find it.")
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option("--tls-cert", help="PEM file, as Envoy will find it.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option("--tls-key", help="PEM file, as Envoy will find it.")
+    ] = None,
+    tls_server_name: Annotated[
+        str, typer.Option("--tls-server-name", help="Name in the server's certificate.")
+    ] = "",
+    admin_address: Annotated[
+        str, typer.Option("--admin-address", help="HOST:PORT of Envoy's admin interface.")
+    ] = "127.0.0.1:9901",
+    probe_address: Annotated[
+        str,
+        typer.Option(
+            "--probe-address",
+            help="HOST:PORT where the control plane can ask this Envoy what it serves.",
+        ),
+    ] = "",
+    concurrency: Annotated[
+        int, typer.Option("--envoy-concurrency", min=1, help="Worker threads of this Envoy.")
+    ] = 1,
+) -> None:
+    """Print the bootstrap of an Envoy that connects to a control plane elsewhere."""
+    host, port = split_address(xds_address, "--xds-address")
+    tls = _tls(host, (tls_ca, tls_cert, tls_key), tls_server_name)
+    probe = split_address(probe_address, "--probe-address") if probe_address else None
+    listener = None if probe is None else MessageToDict(build_probe_listener(*probe))
+    print_data(
+        render_bootstrap(
+            BootstrapOptions(
+                node_id=node_id,
+                gateway=gateway if "/" in gateway else f"default/{gateway}",
+                xds_host=host,
+                xds_port=port,
+                admin=split_address(admin_address, "--admin-address"),
+                concurrency=concurrency,
+                xds_tls=tls,
+                probe=probe,
+                probe_listener=listener,
+                stats_matcher=MessageToDict(stats_matcher()),
+            )
+        )
+    )
+
+
+def split_address(text: str, option: str) -> tuple[str, int]:
+    """Host and port of ``HOST:PORT`` or ``[IPV6]:PORT``. Raises :class:`UsageError`."""
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        raise UsageError(f"{option} {text!r} is not HOST:PORT", "Write for example 10.0.0.5:18000.")
+    return host, int(port)
+
+
+def _tls(host: str, files: tuple[Path | None, ...], server_name: str) -> XdsTLS | None:
+    ca, certificate, key = files
+    if ca is not None and certificate is not None and key is not None:
+        return XdsTLS(ca, certificate, key, server_name or host)
+    if any(files):
+        raise UsageError("mutual TLS needs --tls-ca, --tls-cert and --tls-key together")
+    if not _is_loopback(host):
+        raise UsageError(
+            f"{host} is not this machine, and xDS in plain text is for loopback only",
+            "Give --tls-ca, --tls-cert and --tls-key.",
+        )
+    return None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

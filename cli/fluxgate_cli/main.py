@@ -1,0 +1,118 @@
+"""The ``fluxgate`` command: its groups, and what becomes of an error."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from fluxgate.errors import FluxGateError, ResourceError
+from fluxgate_cli.commands import (
+    api_keys,
+    bootstrap,
+    crds,
+    explain,
+    run,
+    status,
+    validate,
+    version,
+)
+from fluxgate_cli.errors import (
+    EPILOG,
+    CliError,
+    EnvoyMissingError,
+    ExitCode,
+    InvalidResourcesError,
+    UsageError,
+)
+from fluxgate_cli.output import print_error
+from fluxgate_operator.errors import EnvoyNotFoundError, PortTakenError, StateDirError
+
+
+@dataclass(slots=True)
+class Invocation:
+    """What the options before the command say."""
+
+    debug: bool = False
+
+
+def create_app() -> typer.Typer:
+    """The command line interface."""
+    app = typer.Typer(
+        name="fluxgate",
+        help="An API gateway: Envoy carries the traffic, FluxGate programs it and proves that it serves.",
+        epilog=EPILOG,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    for command in (
+        run.run,
+        status.status,
+        validate.validate,
+        explain.explain,
+        crds.crds,
+        bootstrap.bootstrap,
+        version.version,
+    ):
+        app.command(epilog=EPILOG, no_args_is_help=command in _NEED_ARGUMENTS)(command)
+    app.add_typer(api_keys.create_app(), name="api-keys")
+    return app
+
+
+_NEED_ARGUMENTS = (explain.explain, bootstrap.bootstrap)
+
+
+def _options(
+    context: typer.Context,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an unexpected error.")
+    ] = False,
+) -> None:
+    context.ensure_object(Invocation).debug = debug
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    invocation = Invocation()
+    try:
+        create_app()(obj=invocation)
+    except Exception as error:
+        if invocation.debug:
+            raise
+        known = _known(error)
+        print_error(known)
+        sys.exit(known.exit_code)
+
+
+def _known(error: Exception) -> CliError:
+    """``error`` as something to tell the user, with its exit code."""
+    match error:
+        case CliError():
+            return error
+        case EnvoyNotFoundError():
+            return EnvoyMissingError(str(error))
+        case PortTakenError() | StateDirError():
+            return UsageError(str(error))
+        case ResourceError():
+            return InvalidResourcesError(str(error))
+        case FluxGateError():
+            return CliError(str(error))
+        case OSError():
+            return CliError(str(error))
+        case _:
+            name = type(error).__name__
+            return CliError(
+                f"internal error: {name}: {error}",
+                "This is a bug. Run 'fluxgate --debug …' for the details.",
+            )
+
+
+__all__ = ["ExitCode", "Invocation", "create_app", "main"]
+
+
+if __name__ == "__main__":
+    main()

@@ -39,6 +39,6 @@ def normalise_host(authority: str) -> str:
     """
     host = authority.lower()
     head, colon, port = host.rpartition(":")
-    if colon and (not port or port.isdigit()) and (":" not in head or head.endswith("]")):
+    if colon and port.isdecimal() and (":" not in head or head.endswith("]")):
         return head
     return host

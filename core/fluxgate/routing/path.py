@@ -90,17 +90,54 @@ def literal_prefix(match: PathMatch) -> str:
     """The longest string known to begin every path that ``match`` takes.
 
     For a regular expression only the plain characters before the first special
-    one count, and none at all when there is an alternative anywhere.
+    one count, and none at all when there is an alternative outside parentheses. What
+    follows a ``?`` or ``#`` is cut off: no path holds one.
     """
     match match.kind:
         case PathKind.EXACT:
-            return match.value
+            literal = match.value
         case PathKind.PREFIX:
-            return normalise_prefix(match.value)
+            literal = normalise_prefix(match.value)
         case PathKind.TEMPLATE:
-            return _template_literal(match.value)
+            literal = _template_literal(match.value)
         case PathKind.REGEX:
-            return _regex_literal(match.value)
+            literal = _regex_literal(match.value)
+    return literal.partition("?")[0].partition("#")[0]
+
+
+def may_match_below(match: PathMatch, literal: str, start: str) -> bool:
+    """Whether ``match`` could take a path that begins with ``start``.
+
+    ``literal`` is :func:`literal_prefix` of the match and a prefix of ``start``. May
+    err on the side of yes.
+    """
+    if literal == start:
+        return True
+    match match.kind:
+        case PathKind.EXACT:
+            return False
+        case PathKind.PREFIX:
+            return literal == "/" or start[len(literal)] == "/"
+        case PathKind.TEMPLATE:
+            return _template_may_match(parse_template(match.value), start[1:].split("/"))
+        case PathKind.REGEX:
+            return True
+
+
+def _template_may_match(segments: tuple[Segment, ...], parts: list[str]) -> bool:
+    *whole, partial = parts
+    for index, part in enumerate(whole):
+        if index == len(segments):
+            return False
+        segment = segments[index]
+        if segment.kind is SegmentKind.REST:
+            return True
+        if part != segment.text if segment.kind is SegmentKind.LITERAL else not part:
+            return False
+    if len(whole) == len(segments):
+        return False
+    last = segments[len(whole)]
+    return last.kind is not SegmentKind.LITERAL or last.text.startswith(partial)
 
 
 def _template_literal(template: str) -> str:
@@ -114,7 +151,7 @@ def _template_literal(template: str) -> str:
 
 
 def _regex_literal(pattern: str) -> str:
-    if "|" in pattern or "\\Q" in pattern:
+    if _may_have_alternatives(pattern):
         return ""
     literal: list[str] = []
     position = 1 if pattern.startswith("^") else 0
@@ -130,3 +167,23 @@ def _regex_literal(pattern: str) -> str:
         literal.append(character)
         position += 1
     return "".join(literal)
+
+
+def _may_have_alternatives(pattern: str) -> bool:
+    """Whether a ``|`` may stand outside all parentheses; yes when a class makes that unclear."""
+    if "|" not in pattern:
+        return False
+    if "[" in pattern or "\\Q" in pattern:
+        return True
+    depth = 0
+    escaped = False
+    for character in pattern:
+        if escaped:
+            escaped = False
+        elif character == "\\":
+            escaped = True
+        elif character == "|" and depth == 0:
+            return True
+        else:
+            depth += (character == "(") - (character == ")")
+    return False

@@ -7,7 +7,14 @@ Source: the Protocol Buffers documentation, "Encoding".
 
 from __future__ import annotations
 
+from google.protobuf.message import Message
+
 _LENGTH_DELIMITED = 2
+
+
+def field_number(message: type[Message], name: str) -> int:
+    """The number of a message's field, from its descriptor. Raises ``KeyError``."""
+    return message.DESCRIPTOR.fields_by_name[name].number
 
 
 def varint(value: int) -> bytes:

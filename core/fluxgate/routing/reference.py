@@ -1,0 +1,175 @@
+"""The reference matcher: what Envoy does with a request, in a few lines of Python.
+
+Envoy's route table in every encoding must agree with this module; the property
+tests compare them on random tables. ``explain`` is built on it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from fluxgate.ir import (
+    CredentialClass,
+    HTTPRoute,
+    PathKind,
+    PathMatch,
+    RouteTable,
+    ValueKind,
+    ValueMatch,
+    VirtualHost,
+)
+from fluxgate.routing.hosts import covers, normalise_host, specificity
+from fluxgate.routing.path import prefix_matches, template_regex
+from fluxgate.xds import names
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as far as routing looks at it.
+
+    ``path`` is normalised (:func:`fluxgate.routing.normalise.normalise_path`),
+    ``query`` is raw and without its ``?``, header names are in lower case.
+    """
+
+    method: str
+    host: str
+    path: str
+    query: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def header(self, name: str) -> str | None:
+        """The value of a header; several fields are joined by a comma, as in Envoy."""
+        if name in (":authority", "host"):
+            return self.host
+        values = [value for field, value in self.headers if field == name]
+        return ",".join(values) if values else None
+
+    def parameter(self, name: str) -> str | None:
+        """The first value of a query parameter, compared and returned without decoding."""
+        for pair in self.query.split("&"):
+            key, _, value = pair.partition("=")
+            if key == name and pair:
+                return value
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """The first condition of a route that a request does not meet.
+
+    ``condition`` is one of ``path``, ``method``, ``header``, ``query``, ``credential``;
+    ``name`` is that of the header or query parameter.
+    """
+
+    condition: str
+    name: str = ""
+
+
+def select_virtual_host(table: RouteTable, host: str) -> VirtualHost | None:
+    """The most specific virtual host that covers ``host`` (an ``:authority``, port allowed)."""
+    wanted = normalise_host(host)
+    candidates = [each for each in table.virtual_hosts if covers(each.host, wanted)]
+    return max(candidates, key=lambda each: specificity(each.host), default=None)
+
+
+def match(
+    routes: Iterable[HTTPRoute], request: Request, prefixes: tuple[str, ...] = ()
+) -> HTTPRoute | None:
+    """The first of ``routes`` that takes ``request``; ``prefixes`` are those of API keys."""
+    return next((each for each in routes if mismatch(each, request, prefixes) is None), None)
+
+
+def mismatch(route: HTTPRoute, request: Request, prefixes: tuple[str, ...] = ()) -> Mismatch | None:
+    """Why ``route`` does not take ``request``: the first condition that fails, or None.
+
+    Raises ``ValueError`` for a regular expression that Python cannot read, though RE2 may.
+    """
+    wanted = route.match
+    if not path_matches(wanted.path, request.path):
+        return Mismatch("path")
+    if wanted.methods and request.method not in wanted.methods:
+        return Mismatch("method")
+    for header in wanted.headers:
+        if not value_matches(header, request.header(header.name)):
+            return Mismatch("header", header.name)
+    for parameter in wanted.query:
+        if not value_matches(parameter, request.parameter(parameter.name)):
+            return Mismatch("query", parameter.name)
+    if wanted.credential is not None:
+        presented = credential_class(request, prefixes, query=route.realtime)
+        if presented is not wanted.credential:
+            return Mismatch("credential")
+    return None
+
+
+def path_matches(wanted: PathMatch, path: str) -> bool:
+    """Whether the normalised ``path`` meets ``wanted``."""
+    match wanted.kind:
+        case PathKind.EXACT:
+            return path == wanted.value
+        case PathKind.PREFIX:
+            return prefix_matches(wanted.value, path)
+        case PathKind.TEMPLATE:
+            return _fullmatch(template_regex(wanted.value), path)
+        case PathKind.REGEX:
+            return _fullmatch(wanted.value, path)
+
+
+def value_matches(wanted: ValueMatch, value: str | None) -> bool:
+    """Whether the value of a header or query parameter (None: not there) meets ``wanted``."""
+    match wanted.kind:
+        case ValueKind.ABSENT:
+            return value is None
+        case ValueKind.PRESENT:
+            return value is not None
+        case ValueKind.EXACT:
+            return value == wanted.value
+        case ValueKind.REGEX:
+            return value is not None and _fullmatch(wanted.value, value)
+
+
+def api_key_scheme(prefixes: tuple[str, ...]) -> str:
+    """RE2 expression for an ``authorization`` that holds an API key."""
+    bearer = "|".join(re.escape(prefix) for prefix in sorted(prefixes))
+    keyed = f"|(?i:bearer) +(?:{bearer}).*" if bearer else ""
+    return f"(?i:apikey) +.+{keyed}"
+
+
+BEARER_SCHEME = "(?i:bearer) +.+"
+"""RE2 expression for an ``authorization`` that holds a bearer token of any kind."""
+
+
+def credential_class(
+    request: Request, prefixes: tuple[str, ...], *, query: bool = False
+) -> CredentialClass:
+    """What ``request`` presents, before anything is verified.
+
+    An API key is a header ``apikey`` or ``x-api-key``, ``Authorization: ApiKey …``, or
+    ``Authorization: Bearer`` with one of the known ``prefixes``; with ``query`` (realtime
+    routes) also the parameter ``apikey``. Any other bearer token is a JWT.
+    """
+    authorization = request.header("authorization") or ""
+    if (
+        any(request.header(name) is not None for name in names.CREDENTIAL_HEADERS)
+        or _fullmatch(api_key_scheme(prefixes), authorization)
+        or (query and request.parameter(names.CREDENTIAL_QUERY_PARAMETER) is not None)
+    ):
+        return CredentialClass.API_KEY
+    if _fullmatch(BEARER_SCHEME, authorization):
+        return CredentialClass.JWT
+    return CredentialClass.NONE
+
+
+@lru_cache(maxsize=4096)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern, re.ASCII)
+    except re.error as error:
+        raise ValueError(f"Python cannot read the expression {pattern!r}: {error}") from None
+
+
+def _fullmatch(pattern: str, text: str) -> bool:
+    return _compiled(pattern).fullmatch(text) is not None

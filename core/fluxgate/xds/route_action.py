@@ -1,0 +1,170 @@
+"""What a route does, as ``envoy.config.route.v3.RouteAction`` or ``DirectResponseAction``."""
+
+from __future__ import annotations
+
+import re
+
+from envoy.config.core.v3 import base_pb2 as core_v3
+from envoy.config.route.v3 import route_components_pb2 as route_v3
+from envoy.type.v3 import percent_pb2 as percent_v3
+
+from fluxgate.ir import (
+    DirectResponse,
+    Forward,
+    HashPolicy,
+    MirrorIR,
+    PathKind,
+    PathMatch,
+    PathRewriteIR,
+    RetryPolicy,
+    RewriteKind,
+)
+from fluxgate.routing.path import literal_prefix, normalise_prefix
+from fluxgate.xds.proto import duration, uint32
+
+_MILLION = 1_000_000
+_RETRIABLE_STATUS_CODES = "retriable-status-codes"
+
+
+def build_direct_response(action: DirectResponse) -> route_v3.DirectResponseAction:
+    """An answer of the proxy's own.
+
+    The body is the bare message. Envoy sends direct responses through the connection
+    manager's ``local_reply_config``, whose ``body_format`` turns it
+    (``%LOCAL_REPLY_BODY%``) into the JSON error shape.
+    """
+    message = route_v3.DirectResponseAction(status=action.status)
+    if action.message:
+        message.body.inline_string = action.message
+    return message
+
+
+def build_forward(path: PathMatch, action: Forward) -> route_v3.RouteAction:
+    """Forward to one cluster or a weighted choice; ``path`` is what the route matches.
+
+    Raises ``ValueError`` when no destination has a weight: Envoy would reject the route.
+    """
+    message = route_v3.RouteAction(timeout=duration(action.timeout_ms))
+    _set_destinations(message, action)
+    if action.idle_timeout_ms is not None:
+        message.idle_timeout.CopyFrom(duration(action.idle_timeout_ms))
+    if action.retry is not None and action.retry.attempts:
+        message.retry_policy.CopyFrom(build_retry_policy(action.retry))
+    if action.mirror is not None:
+        message.request_mirror_policies.append(_mirror(action.mirror))
+    if action.path_rewrite is not None:
+        _set_path_rewrite(message, path, action.path_rewrite)
+    if action.host_rewrite:
+        message.host_rewrite_literal = action.host_rewrite
+    if action.hash_policy is not None:
+        message.hash_policy.append(_hash_policy(action.hash_policy))
+    if action.websocket:
+        message.upgrade_configs.add(upgrade_type="websocket")
+    return message
+
+
+def _set_destinations(message: route_v3.RouteAction, action: Forward) -> None:
+    weighted = [each for each in action.destinations if each.weight > 0]
+    if not weighted:
+        raise ValueError("a route must have at least one destination with a weight above 0")
+    if len(weighted) == 1:
+        message.cluster = weighted[0].cluster
+        return
+    for each in weighted:
+        message.weighted_clusters.clusters.add(name=each.cluster, weight=uint32(each.weight))
+
+
+def build_retry_policy(retry: RetryPolicy) -> route_v3.RetryPolicy:
+    """``envoy.config.route.v3.RetryPolicy``; causes of HTTP and gRPC stand in one list."""
+    causes = list(retry.on)
+    if retry.status_codes and _RETRIABLE_STATUS_CODES not in causes:
+        causes.append(_RETRIABLE_STATUS_CODES)
+    message = route_v3.RetryPolicy(
+        retry_on=",".join(causes),
+        num_retries=uint32(retry.attempts),
+        retriable_status_codes=retry.status_codes,
+    )
+    if retry.per_try_timeout_ms:
+        message.per_try_timeout.CopyFrom(duration(retry.per_try_timeout_ms))
+    if retry.back_off_base_ms:
+        longest = max(retry.back_off_max_ms, retry.back_off_base_ms)
+        message.retry_back_off.base_interval.CopyFrom(duration(retry.back_off_base_ms))
+        message.retry_back_off.max_interval.CopyFrom(duration(longest))
+    return message
+
+
+def _mirror(mirror: MirrorIR) -> route_v3.RouteAction.RequestMirrorPolicy:
+    share = percent_v3.FractionalPercent(
+        numerator=round(mirror.percent * _MILLION / 100),
+        denominator=percent_v3.FractionalPercent.MILLION,
+    )
+    return route_v3.RouteAction.RequestMirrorPolicy(
+        cluster=mirror.cluster,
+        runtime_fraction=core_v3.RuntimeFractionalPercent(default_value=share),
+    )
+
+
+def _hash_policy(policy: HashPolicy) -> route_v3.RouteAction.HashPolicy:
+    """A cookie without a time to live is only read; with one the proxy sets it when missing."""
+    message = route_v3.RouteAction.HashPolicy()
+    if policy.header:
+        message.header.header_name = policy.header
+    elif policy.cookie:
+        message.cookie.name = policy.cookie
+        if policy.cookie_ttl_ms:
+            message.cookie.path = "/"
+            message.cookie.ttl.CopyFrom(duration(policy.cookie_ttl_ms))
+    else:
+        message.connection_properties.source_ip = policy.source_ip
+    return message
+
+
+def _set_path_rewrite(
+    message: route_v3.RouteAction, path: PathMatch, rewrite: PathRewriteIR
+) -> None:
+    match rewrite.kind:
+        case RewriteKind.FULL:
+            _set_regex_rewrite(message, "^.*$", _literal_substitution(rewrite.value or "/"))
+        case RewriteKind.REGEX:
+            _set_regex_rewrite(message, rewrite.pattern, rewrite.value)
+        case RewriteKind.PREFIX:
+            _set_prefix_rewrite(message, path, rewrite.value)
+
+
+def _set_prefix_rewrite(message: route_v3.RouteAction, path: PathMatch, value: str) -> None:
+    """Replace whole segments, so that no slash is lost or doubled.
+
+    Envoy's ``prefix_rewrite`` replaces exactly the text that matched: ``/a`` by ``/``
+    would make ``//b`` of ``/a/b``, and ``/`` by ``/x`` would make ``/xb`` of ``/b``. What
+    is replaced is the prefix of a Prefix, the whole of an Exact path, and the literal
+    segments before the first parameter or special character of a Template or Regex.
+    """
+    replacement = value.rstrip("/")
+    match path.kind:
+        case PathKind.EXACT:
+            message.prefix_rewrite = value or "/"
+            return
+        case PathKind.PREFIX:
+            prefix = normalise_prefix(path.value)
+            if prefix != "/" and replacement:
+                message.prefix_rewrite = replacement
+                return
+        case PathKind.TEMPLATE | PathKind.REGEX:
+            prefix = literal_prefix(path).rpartition("/")[0]
+            if prefix and replacement:
+                _set_regex_rewrite(
+                    message, "^" + re.escape(prefix), _literal_substitution(replacement)
+                )
+                return
+    start = re.escape(prefix.rstrip("/"))
+    _set_regex_rewrite(message, f"^{start}/*", _literal_substitution(replacement) + "/")
+
+
+def _set_regex_rewrite(message: route_v3.RouteAction, pattern: str, substitution: str) -> None:
+    message.regex_rewrite.pattern.regex = pattern
+    message.regex_rewrite.substitution = substitution
+
+
+def _literal_substitution(value: str) -> str:
+    r"""``value`` with its backslashes doubled: RE2 reads ``\1`` as a captured group."""
+    return value.replace("\\", "\\\\")

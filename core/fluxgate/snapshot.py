@@ -9,8 +9,10 @@ resource refers to is there. Only consistent snapshots are published.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from operator import attrgetter
 from types import MappingProxyType
 
 from fluxgate.errors import InconsistentSnapshotError
@@ -70,6 +72,41 @@ class SnapshotResource:
 
 
 @dataclass(frozen=True, slots=True)
+class ResourceSet:
+    """All resources of one type, sorted by name, and what a snapshot computes from them.
+
+    ``lasting_version`` leaves the ``final`` resources out.
+    """
+
+    resources: Mapping[str, SnapshotResource]
+    version: str
+    lasting_version: str
+
+    @classmethod
+    def of(
+        cls, resources: Iterable[SnapshotResource], previous: ResourceSet | None = None
+    ) -> ResourceSet:
+        """Sort and hash ``resources``, or return ``previous`` when it holds these very objects.
+
+        Raises ``ValueError`` on a duplicate name.
+        """
+        listed = list(resources)
+        if previous is not None and _same_objects(listed, previous.resources):
+            return previous
+        listed.sort(key=_NAME)
+        for one, next_one in pairwise(listed):
+            if one.name == next_one.name:
+                raise ValueError(f"two resources {one.type_url} are named {one.name!r}")
+        lasting = [resource for resource in listed if not resource.final]
+        version = _type_version(listed)
+        return cls(
+            MappingProxyType(dict(zip(map(_NAME, listed), listed, strict=True))),
+            version,
+            version if len(lasting) == len(listed) else _type_version(lasting),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """All resources of one gateway, by type URL and name (sorted), and their versions."""
 
@@ -80,21 +117,23 @@ class Snapshot:
     @classmethod
     def of(cls, resources: Iterable[SnapshotResource]) -> Snapshot:
         """Group and hash ``resources``. Raises ``ValueError`` on a duplicate name."""
-        by_type: dict[str, dict[str, SnapshotResource]] = {url: {} for url in typeurl.ORDER}
+        by_type: dict[str, list[SnapshotResource]] = {}
         for resource in resources:
-            named = by_type.setdefault(resource.type_url, {})
-            if resource.name in named:
-                raise ValueError(f"two resources {resource.type_url} are named {resource.name!r}")
-            named[resource.name] = resource
-        ordered = {
-            url: MappingProxyType(dict(sorted(named.items()))) for url, named in by_type.items()
-        }
-        versions = {url: _type_version(named.values()) for url, named in ordered.items()}
+            by_type.setdefault(resource.type_url, []).append(resource)
+        return cls.of_sets({url: ResourceSet.of(listed) for url, listed in by_type.items()})
+
+    @classmethod
+    def of_sets(cls, sets: Mapping[str, ResourceSet]) -> Snapshot:
+        """The snapshot of sets made beforehand, by type URL; absent types are empty."""
+        complete = {url: sets.get(url) or ResourceSet.of(()) for url in (*typeurl.ORDER, *sets)}
         digest = hashlib.sha256()
-        for url, sorted_resources in ordered.items():
-            lasting = (each for each in sorted_resources.values() if not each.final)
-            digest.update(f"{url} {_type_version(lasting)}\n".encode())
-        return cls(MappingProxyType(ordered), MappingProxyType(versions), digest.hexdigest()[:16])
+        for url, resources in complete.items():
+            digest.update(f"{url} {resources.lasting_version}\n".encode())
+        return cls(
+            MappingProxyType({url: each.resources for url, each in complete.items()}),
+            MappingProxyType({url: each.version for url, each in complete.items()}),
+            digest.hexdigest()[:16],
+        )
 
     def of_type(self, type_url: str) -> Mapping[str, SnapshotResource]:
         """The resources of one type; empty when there are none."""
@@ -102,6 +141,8 @@ class Snapshot:
 
     def problems(self) -> tuple[str, ...]:
         """Every reference that leads nowhere; empty when the snapshot is consistent."""
+        if not self._dangling():
+            return ()
         return tuple(
             f"{typeurl.short(resource.type_url)} {name!r} refers to "
             f"{typeurl.short(url)} {target!r}, which is not in the snapshot"
@@ -116,9 +157,26 @@ class Snapshot:
         if problems := self.problems():
             raise InconsistentSnapshotError(problems)
 
+    def _dangling(self) -> bool:
+        """Whether any reference leads nowhere; much cheaper than saying which."""
+        referred: set[tuple[str, str]] = set()
+        for named in self.resources.values():
+            referred.update(*map(_REFERENCES, named.values()))
+        return any(target not in self.resources.get(url, ()) for url, target in referred)
+
+
+_NAME = attrgetter("name")
+_REFERENCES = attrgetter("references")
+
+
+def _same_objects(
+    listed: Sequence[SnapshotResource], known: Mapping[str, SnapshotResource]
+) -> bool:
+    return len(listed) == len(known) and all(
+        known.get(resource.name) is resource for resource in listed
+    )
+
 
 def _type_version(resources: Iterable[SnapshotResource]) -> str:
-    digest = hashlib.sha256()
-    for resource in resources:
-        digest.update(f"{resource.name} {resource.version}\n".encode())
-    return digest.hexdigest()[:16]
+    lines = "".join([f"{resource.name} {resource.version}\n" for resource in resources])
+    return hashlib.sha256(lines.encode()).hexdigest()[:16]

@@ -90,3 +90,5 @@ class Gateway:
     max_concurrent_streams: int = 100
     client_header_timeout_ms: int = 10_000
     idle_timeout_ms: int = 300_000
+    ca_bundle: str = "/etc/ssl/certs/ca-certificates.crt"
+    """The file, where Envoy runs, with the certificates upstream TLS trusts by default."""

@@ -1,1 +1,51 @@
-"""HTTP filters, one file each with the same three hooks, and the one table of their order."""
+"""HTTP filters, one file each with the same three hooks, and the one table of their order.
+
+A request passes :data:`ORDER` from first to last; responses and local replies pass it
+backwards. ``GET /v2/plugins`` and the documentation show this same table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fluxgate.xds.httpfilters.api_key_auth import ApiKeyAuth
+from fluxgate.xds.httpfilters.base import HTTPFilter
+from fluxgate.xds.httpfilters.cors import Cors
+from fluxgate.xds.httpfilters.plan_limit import PlanLimit
+from fluxgate.xds.httpfilters.router import Router
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One filter and why it stands where it stands."""
+
+    filter: HTTPFilter
+    reason: str
+
+
+ORDER: tuple[Place, ...] = (
+    Place(
+        Cors(),
+        "first: a preflight carries no credential and is answered before anything asks for one, "
+        "and refusals of the later filters get their CORS headers",
+    ),
+    Place(
+        ApiKeyAuth(),
+        "before everything that depends on who is calling: it verifies the key, removes it from "
+        "the request and says whose it is",
+    ),
+    Place(
+        PlanLimit(),
+        "after authentication, whose result it counts by; before the upstream costs anything",
+    ),
+    Place(
+        Router(),
+        "last: it sends the request to the upstream, nothing behind it would ever run",
+    ),
+)
+"""Every HTTP filter of the gateway, in the order requests pass them, each with its reason."""
+
+
+def ordered_filters() -> tuple[HTTPFilter, ...]:
+    """The filters of :data:`ORDER` without their reasons."""
+    return tuple(place.filter for place in ORDER)

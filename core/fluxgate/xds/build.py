@@ -1,0 +1,213 @@
+"""From a gateway's IR to the snapshot its Envoys get."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from typing import Generic, TypeVar
+
+from envoy.config.listener.v3 import listener_pb2 as listener_v3
+
+from fluxgate.ir import ApiKeyTable, Cluster, EndpointIR, Gateway, ListenerIR
+from fluxgate.snapshot import ResourceSet, Snapshot, SnapshotResource
+from fluxgate.xds import typeurl
+from fluxgate.xds.cluster import build_cluster
+from fluxgate.xds.endpoint import build_load_assignment
+from fluxgate.xds.httpfilters import ordered_filters
+from fluxgate.xds.listener import build_listener, extension_names
+from fluxgate.xds.probe import build_probe
+from fluxgate.xds.proto import payload_of
+from fluxgate.xds.route_table import RouteTableCache, build_route_configuration
+from fluxgate.xds.secret import build_secret
+
+K = TypeVar("K")
+V = TypeVar("V")
+Reference = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Memo(Generic[K, V]):
+    """The last value made under each name, and what it was made from.
+
+    A value is made again only when its source is neither the same object nor equal.
+    Names that a round did not ask for are forgotten at its end.
+    """
+
+    _last: dict[str, tuple[K, V]] = field(default_factory=dict)
+    _round: dict[str, tuple[K, V]] = field(default_factory=dict)
+
+    def get(self, name: str, source: K, make: Callable[[K], V]) -> V:
+        """The value made from ``source``, from memory when it may be."""
+        known = self._last.get(name)
+        if known is None or not (known[0] is source or known[0] == source):
+            known = (source, make(source))
+        self._round[name] = known
+        return known[1]
+
+    def end_round(self) -> None:
+        """Forget what was not asked for since the last call."""
+        self._last, self._round = self._round, {}
+
+
+@dataclass(slots=True)
+class BuildCache:
+    """What the next :func:`build_snapshot` of the same gateway can take over from the last one."""
+
+    clusters: Memo[Cluster, SnapshotResource] = field(default_factory=Memo)
+    endpoints: Memo[tuple[EndpointIR, ...], SnapshotResource] = field(default_factory=Memo)
+    extensions: Memo[Gateway, tuple[SnapshotResource, ...]] = field(default_factory=Memo)
+    listeners: Memo[Gateway, tuple[SnapshotResource, ...]] = field(default_factory=Memo)
+    sets: dict[str, ResourceSet] = field(default_factory=dict)
+    routes: RouteTableCache = field(default_factory=RouteTableCache)
+
+
+def build_snapshot(gateway: Gateway, cache: BuildCache | None = None) -> Snapshot:
+    """Everything the Envoys of ``gateway`` shall serve, with the probe as its last resource.
+
+    ``cache`` only saves time: the result is the same with and without. Raises
+    :class:`~fluxgate.errors.InconsistentSnapshotError` when a resource refers to one that
+    is not there, which is a bug of the translator and never a user's mistake.
+    """
+    cache = BuildCache() if cache is None else cache
+    parts: tuple[tuple[str, Iterator[SnapshotResource]], ...] = (
+        (typeurl.CLUSTER, _clusters(gateway, cache)),
+        (typeurl.ENDPOINT, _endpoints(gateway, cache)),
+        (typeurl.SECRET, _secrets(gateway)),
+        (typeurl.EXTENSION, _extensions(gateway, cache)),
+        (typeurl.LISTENER, _listeners(gateway, cache)),
+        (typeurl.ROUTE, _routes(gateway, cache)),
+    )
+    sets = {url: ResourceSet.of(made, cache.sets.get(url)) for url, made in parts}
+    cache.sets = dict(sets)
+    for memo in (cache.clusters, cache.endpoints, cache.extensions, cache.listeners):
+        memo.end_round()
+    without_probe = Snapshot.of_sets(sets)
+    probe = build_probe(without_probe.version)
+    routes = (*sets[typeurl.ROUTE].resources.values(), probe)
+    snapshot = Snapshot.of_sets({**sets, typeurl.ROUTE: ResourceSet.of(routes)})
+    snapshot.require_consistent()
+    return snapshot
+
+
+def _clusters(gateway: Gateway, cache: BuildCache) -> Iterator[SnapshotResource]:
+    def make(cluster: Cluster) -> SnapshotResource:
+        references: list[Reference] = []
+        if not cluster.dns:
+            references.append((typeurl.ENDPOINT, cluster.eds_name))
+        if cluster.tls:
+            secrets = (cluster.tls.ca_secret, cluster.tls.client_secret)
+            references += [(typeurl.SECRET, name) for name in secrets if name]
+        return SnapshotResource.of(
+            typeurl.CLUSTER,
+            cluster.name,
+            payload_of(build_cluster(cluster, ca_bundle=gateway.ca_bundle)),
+            references=references,
+            origins=cluster.origins,
+        )
+
+    for cluster in gateway.clusters:
+        yield cache.clusters.get(cluster.name, cluster, make)
+
+
+def _endpoints(gateway: Gateway, cache: BuildCache) -> Iterator[SnapshotResource]:
+    """One resource an upstream: clusters of one upstream share its endpoints."""
+    seen: dict[str, Cluster] = {}
+    for cluster in gateway.clusters:
+        if cluster.dns:
+            continue
+        other = seen.setdefault(cluster.eds_name, cluster)
+        if other is not cluster:
+            if other.endpoints != cluster.endpoints:
+                raise ValueError(
+                    f"clusters {other.name!r} and {cluster.name!r} share {cluster.eds_name!r} "
+                    "but not its endpoints"
+                )
+            continue
+        yield cache.endpoints.get(cluster.eds_name, cluster.endpoints, _maker(cluster))
+
+
+def _maker(cluster: Cluster) -> Callable[[tuple[EndpointIR, ...]], SnapshotResource]:
+    def make(endpoints: tuple[EndpointIR, ...]) -> SnapshotResource:
+        return SnapshotResource.of(
+            typeurl.ENDPOINT,
+            cluster.eds_name,
+            payload_of(build_load_assignment(cluster.eds_name, endpoints)),
+            origins=cluster.origins,
+        )
+
+    return make
+
+
+def _secrets(gateway: Gateway) -> Iterator[SnapshotResource]:
+    for certificate in gateway.certificates:
+        yield SnapshotResource.of(
+            typeurl.SECRET,
+            certificate.name,
+            payload_of(build_secret(certificate)),
+            origins=(certificate.origin,),
+        )
+
+
+def _extensions(gateway: Gateway, cache: BuildCache) -> Iterator[SnapshotResource]:
+    def make(source: Gateway) -> tuple[SnapshotResource, ...]:
+        return tuple(
+            resource
+            for http_filter in ordered_filters()
+            for resource in http_filter.resources(source)
+        )
+
+    source = replace(gateway, listeners=(), certificates=(), route_tables=(), clusters=())
+    yield from cache.extensions.get("extensions", source, make)
+
+
+def _listeners(gateway: Gateway, cache: BuildCache) -> Iterator[SnapshotResource]:
+    """Made from a gateway without routes, keys and plans, so that these cannot change them."""
+    source = replace(
+        gateway,
+        route_tables=(),
+        clusters=(),
+        certificates=(),
+        api_keys=ApiKeyTable(prefixes=()),
+        plans=(),
+    )
+    yield from cache.listeners.get("listeners", source, _make_listeners)
+
+
+def _make_listeners(gateway: Gateway) -> tuple[SnapshotResource, ...]:
+    def bound_to(listener: ListenerIR) -> tuple[str, int]:
+        return listener.address, listener.port
+
+    ordered = sorted(gateway.listeners, key=lambda each: (*bound_to(each), each.name))
+    return tuple(
+        _listener_resource(gateway, tuple(group)) for _, group in groupby(ordered, key=bound_to)
+    )
+
+
+def _listener_resource(gateway: Gateway, group: tuple[ListenerIR, ...]) -> SnapshotResource:
+    message: listener_v3.Listener = build_listener(gateway, group)
+    return SnapshotResource.of(
+        typeurl.LISTENER,
+        message.name,
+        payload_of(message),
+        references=_listener_references(gateway, group),
+        origins=(gateway.origin,),
+    )
+
+
+def _listener_references(gateway: Gateway, group: Iterable[ListenerIR]) -> Iterator[Reference]:
+    for name in extension_names(gateway):
+        yield typeurl.EXTENSION, name
+    for listener in group:
+        yield typeurl.ROUTE, listener.route_table
+        if listener.tls:
+            for name in (*listener.tls.certificates, listener.tls.client_ca):
+                if name:
+                    yield typeurl.SECRET, name
+
+
+def _routes(gateway: Gateway, cache: BuildCache) -> Iterator[SnapshotResource]:
+    filters, prefixes = ordered_filters(), gateway.api_keys.prefixes
+    cache.routes.retain([table.name for table in gateway.route_tables])
+    for table in gateway.route_tables:
+        yield build_route_configuration(table, prefixes, filters, cache.routes)

@@ -1,0 +1,1 @@
+"""The xDS server: streams snapshots to Envoys and gRPC clients, and hears what they say."""

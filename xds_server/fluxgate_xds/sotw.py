@@ -1,0 +1,160 @@
+"""The state-of-the-world variant: DiscoveryRequest in, sets of resources out.
+
+Clusters and listeners are always sent in full, so what a later step will remove
+stays in until then. The other types cannot be removed by a response: the client
+drops them when nothing refers to them any more.
+"""
+
+from __future__ import annotations
+
+from envoy.service.discovery.v3 import discovery_pb2 as discovery_v3
+
+from fluxgate.snapshot import Snapshot, SnapshotResource
+from fluxgate_xds.session import Session
+from fluxgate_xds.subscription import NAMED_TYPES, Subscription
+from fluxgate_xds.typestream import ABSENT, Response, TypeStream
+
+
+class SotwSession(Session[discovery_v3.DiscoveryRequest]):
+    """One stream of ``StreamAggregatedResources``."""
+
+    def __init__(self, *, patience: float = 5.0) -> None:
+        super().__init__(patience=patience)
+        self._claims: dict[str, str] = {}
+
+    def receive(self, request: discovery_v3.DiscoveryRequest, now: float) -> list[Response]:
+        """As in the base; but a request with the nonce of an older response changes nothing.
+
+        It is stale: the client answers the newer response with all its names.
+        """
+        stream = self._types.get(request.type_url)
+        if stream is None:
+            self._open(request, now)
+            return self._advance(now)
+        if request.response_nonce != stream.nonce:
+            return []
+        if stream.inflight is not None:
+            nacked = request.HasField("error_detail")
+            self._answer(stream, request.error_detail.message if nacked else None, now)
+        self._resubscribe(stream, request, now)
+        return self._advance(now)
+
+    def _open(self, request: discovery_v3.DiscoveryRequest, now: float) -> None:
+        """The first request of a type; its nonce, if any, belongs to an earlier stream."""
+        subscription = Subscription.first(request.type_url, request.resource_names)
+        stream = TypeStream(request.type_url, subscription)
+        stream.greet = self._full(stream)
+        self._types[request.type_url] = stream
+        self._claims[request.type_url] = request.version_info
+        self._examine_all(stream, now)
+
+    def _examine_all(self, stream: TypeStream, now: float) -> None:
+        """As in the base, but after a reconnect believe the version of a plain wildcard.
+
+        With names it tells nothing: they may be others than on the stream before.
+        """
+        if self._snapshot is None:
+            return
+        claim = self._claims.pop(stream.type_url, "")
+        subscription = stream.subscription
+        plain = subscription.wildcard and not subscription.names
+        if plain and claim and claim == self._snapshot.versions.get(stream.type_url):
+            stream.greet = False
+            resources = self._snapshot.of_type(stream.type_url)
+            for resource in subscription.selection(resources).values():
+                self._hold(stream, resource, now)
+            return
+        super()._examine_all(stream, now)
+
+    def _resubscribe(
+        self, stream: TypeStream, request: discovery_v3.DiscoveryRequest, now: float
+    ) -> None:
+        before = stream.subscription
+        stream.subscription = before.replaced(request.resource_names)
+        if stream.subscription == before:
+            return
+        added = stream.subscription.names - before.names
+        for name in [*stream.held, *stream.unsure, *stream.owed, *(before.names - added)]:
+            if not stream.subscription.concerns(name):
+                self._drop(stream, name)
+        stream.owed |= added
+        stream.todo |= added
+        stream.greet = stream.greet or self._full(stream)
+        if stream.subscription.wildcard != before.wildcard:
+            self._examine_all(stream, now)
+
+    @staticmethod
+    def _full(stream: TypeStream) -> bool:
+        """Whether every response must hold all that the client shall have."""
+        return stream.type_url not in NAMED_TYPES
+
+    def _compose(
+        self,
+        stream: TypeStream,
+        upserts: dict[str, SnapshotResource],
+        absent: list[str],
+        snapshot: Snapshot,
+    ) -> list[Response]:
+        if not self._full(stream):
+            for name in absent:
+                stream.owed.discard(name)
+                stream.todo.discard(name)
+                stream.held[name] = ABSENT
+            if not upserts:
+                stream.greet = False
+                return []
+            response = Response(
+                type_url=stream.type_url,
+                version=snapshot.versions.get(stream.type_url, ""),
+                nonce=self._next_nonce(),
+                resources=tuple(upserts.values()),
+                changed=upserts,
+            )
+            return self._send(stream, response, snapshot)
+        return self._compose_full(stream, upserts, (*absent,), snapshot)
+
+    def _compose_full(
+        self,
+        stream: TypeStream,
+        upserts: dict[str, SnapshotResource],
+        removed: tuple[str, ...],
+        snapshot: Snapshot,
+    ) -> list[Response]:
+        """All that the client shall have, plus what it has and may not lose yet.
+
+        The version is the snapshot's only if the set is exactly the snapshot's, so
+        that a client which reconnects with it is known to have just that.
+        """
+        wanted = stream.subscription.selection(snapshot.of_type(stream.type_url))
+        resources: dict[str, SnapshotResource] = {}
+        for name in sorted({*wanted, *stream.held}.difference(removed)):
+            resource = wanted.get(name)
+            if resource is not None and name in stream.todo and name not in upserts:
+                resource = None
+            kept = resource or stream.held.get(name, ABSENT).resource
+            if kept is not None:
+                resources[name] = kept
+        version = snapshot.versions.get(stream.type_url, "")
+        whole = resources == wanted
+        nonce = self._next_nonce()
+        response = Response(
+            type_url=stream.type_url,
+            version=version if whole else f"{version}+{nonce}",
+            nonce=nonce,
+            resources=tuple(resources.values()),
+            changed=upserts,
+            removed=removed,
+            whole=whole and stream.subscription.wildcard,
+        )
+        return self._send(stream, response, snapshot)
+
+    def _compose_removal(
+        self, stream: TypeStream, names: list[str], snapshot: Snapshot
+    ) -> list[Response]:
+        if self._full(stream):
+            return self._compose_full(stream, {}, tuple(names), snapshot)
+        for name in names:
+            self._drop(stream, name)
+            if name in stream.subscription.names:
+                stream.held[name] = ABSENT
+        return []

@@ -1,0 +1,180 @@
+"""What one stream knows about one resource type: asked for, held, on its way, refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import NamedTuple
+
+from fluxgate.ports import Nack
+from fluxgate.snapshot import Snapshot, SnapshotResource
+from fluxgate_xds.ordering import rank
+from fluxgate_xds.subscription import Subscription
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One message for the client, still without its wire form.
+
+    ``resources`` is everything in the message. ``changed`` are those among them
+    that are new to the client, ``removed`` the names the client loses by it
+    (state of the world: by their absence).
+    """
+
+    type_url: str
+    version: str
+    nonce: str
+    resources: tuple[SnapshotResource, ...]
+    changed: Mapping[str, SnapshotResource]
+    removed: tuple[str, ...] = ()
+    whole: bool = False
+    """Whether ``resources`` are all that a wildcard gets from the snapshot: shareable bytes."""
+
+
+class Held(NamedTuple):
+    """What the client has under a name. ``resource`` is None when only the version is known."""
+
+    version: str
+    resource: SnapshotResource | None
+
+
+ABSENT = Held("", None)
+"""The client was told that there is no such resource."""
+
+
+@dataclass(slots=True, eq=False)
+class Refusal:
+    """One rejected response: what was in it, and whether the snapshot still says the same.
+
+    While it stands, nothing of it is tried again: Envoy's answer would be the same.
+    When any part of it changes, all of it is tried again, since the client does
+    not say which part was bad.
+    """
+
+    versions: Mapping[str, str]
+    """Version by name; empty for a name that was to be removed."""
+    stands: bool = True
+
+
+class Unsure(NamedTuple):
+    """A resource of a rejected response, which Envoy may have applied all the same."""
+
+    resource: SnapshotResource
+    refusal: Refusal
+
+
+class Need(Enum):
+    """What a name still needs so that the client has what the snapshot says."""
+
+    NOTHING = auto()
+    SEND = auto()
+    SEND_FINAL = auto()
+    REFUSED = auto()
+    TELL_ABSENT = auto()
+    REMOVE = auto()
+
+
+@dataclass(slots=True)
+class TypeStream:
+    """The state of one type on one stream; :class:`~fluxgate_xds.session.Session` drives it."""
+
+    type_url: str
+    subscription: Subscription
+    held: dict[str, Held] = field(default_factory=dict)
+    unsure: dict[str, Unsure] = field(default_factory=dict)
+    unremoved: dict[str, Refusal] = field(default_factory=dict)
+    """Names whose removal was rejected."""
+    todo: set[str] = field(default_factory=set)
+    """Names to look at; every other name is known to be as the snapshot says."""
+    owed: set[str] = field(default_factory=set)
+    """Names to send even when the client is believed to have them."""
+    greet: bool = False
+    """Whether the client waits for a first response, be it empty."""
+    inflight: Response | None = None
+    nonce: str = ""
+    nack: Nack | None = None
+    sent: str = ""
+    acked: str = ""
+    needs: dict[Need, list[str]] = field(default_factory=dict)
+    """The names in ``todo`` by what they need, as :meth:`classify` last found them."""
+
+    @property
+    def rank(self) -> int:
+        """Position in the order of additions."""
+        return rank(self.type_url)
+
+    def wanted(self, name: str, snapshot: Snapshot) -> SnapshotResource | None:
+        """What the client shall have under ``name``."""
+        resource = snapshot.of_type(self.type_url).get(name)
+        return resource if resource and self.subscription.selects(resource) else None
+
+    def has(self, name: str) -> bool:
+        """Whether the client has acknowledged some version of ``name``."""
+        return self.held.get(name, ABSENT) is not ABSENT
+
+    def need(self, name: str, snapshot: Snapshot) -> Need:
+        """What is left to do about ``name``."""
+        wanted, have = self.wanted(name, snapshot), self.held.get(name)
+        unsure = self.unsure.get(name)
+        if wanted is None:
+            if unsure is not None or (have is not None and have is not ABSENT):
+                refusal = self.unremoved.get(name)
+                return Need.REFUSED if refusal is not None and refusal.stands else Need.REMOVE
+            untold = name in self.subscription.names and have is None
+            return Need.TELL_ABSENT if untold or name in self.owed else Need.NOTHING
+        if (
+            unsure is not None
+            and unsure.refusal.stands
+            and unsure.resource.version == wanted.version
+        ):
+            return Need.REFUSED
+        current = have is not None and have.version == wanted.version
+        if current and unsure is None and name not in self.owed:
+            return Need.NOTHING
+        return Need.SEND_FINAL if wanted.final else Need.SEND
+
+    def classify(self, snapshot: Snapshot) -> None:
+        """Find out what every name in ``todo`` needs, and strike off what is done."""
+        self.needs = {need: [] for need in Need}
+        for name in sorted(self.todo):
+            self.needs[self.need(name, snapshot)].append(name)
+        self.todo.difference_update(self.needs[Need.NOTHING])
+
+    def review(self, snapshot: Snapshot) -> None:
+        """Withdraw the refusals that the new ``snapshot`` has made pointless."""
+        entries = [each.refusal for each in self.unsure.values()]
+        for refusal in dict.fromkeys([*entries, *self.unremoved.values()]):
+            refusal.stands = refusal.stands and all(
+                (wanted.version if (wanted := self.wanted(name, snapshot)) else "") == version
+                for name, version in refusal.versions.items()
+            )
+        self.todo.update(self.unsure, self.unremoved)
+
+    def refuse(self, response: Response) -> None:
+        """The client has rejected ``response``."""
+        versions = {name: each.version for name, each in response.changed.items()}
+        refusal = Refusal({**dict.fromkeys(response.removed, ""), **versions})
+        for name, resource in response.changed.items():
+            if self.subscription.concerns(name):
+                self.unsure[name] = Unsure(resource, refusal)
+        for name in response.removed:
+            self.unremoved[name] = refusal
+
+    def forget(self, name: str) -> None:
+        """The client is no longer interested in ``name``, so it keeps nothing under it."""
+        self.held.pop(name, None)
+        self.unsure.pop(name, None)
+        self.unremoved.pop(name, None)
+        self.owed.discard(name)
+        self.todo.discard(name)
+
+    def possible(self) -> Iterator[tuple[str, SnapshotResource | None]]:
+        """Everything the client may have at this moment, whatever it answers next."""
+        for name, held in self.held.items():
+            if held is not ABSENT:
+                yield name, held.resource
+        for name, unsure in self.unsure.items():
+            yield name, unsure.resource
+        if self.inflight is not None:
+            yield from self.inflight.changed.items()

@@ -1,0 +1,19 @@
+"""The Lua sources of the filters, read once from the package when it is imported."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+
+def _source(name: str) -> str:
+    return files(__name__).joinpath(name).read_text(encoding="utf-8")
+
+
+SHA256 = _source("sha256.lua")
+"""Defines ``sha256(message)``, and the names of the bit library that ``ADDRESS`` uses too."""
+
+ADDRESS = _source("address.lua")
+"""Defines ``address_words``, ``parse_block`` and ``in_block``; comes after ``SHA256``."""
+
+API_KEY_AUTH = _source("api_key_auth.lua")
+"""Defines ``envoy_on_request``; comes last, after the key table."""

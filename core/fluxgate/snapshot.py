@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise, repeat
 from operator import attrgetter
 from types import MappingProxyType
 
@@ -159,10 +159,13 @@ class Snapshot:
 
     def _dangling(self) -> bool:
         """Whether any reference leads nowhere; much cheaper than saying which."""
-        referred: set[tuple[str, str]] = set()
-        for named in self.resources.values():
-            referred.update(*map(_REFERENCES, named.values()))
-        return any(target not in self.resources.get(url, ()) for url, target in referred)
+        held: set[tuple[str, str]] = set()
+        for url, named in self.resources.items():
+            held.update(zip(repeat(url), named, strict=False))
+        return not all(
+            held.issuperset(chain.from_iterable(map(_REFERENCES, named.values())))
+            for named in self.resources.values()
+        )
 
 
 _NAME = attrgetter("name")

@@ -24,6 +24,8 @@ from fluxgate.xds.secret import build_secret
 K = TypeVar("K")
 V = TypeVar("V")
 Reference = tuple[str, str]
+_Pools = tuple[str, tuple[Cluster, ...]]
+"""The CA bundle and the clusters: all that the resources of CDS and EDS are made from."""
 
 
 @dataclass(slots=True)
@@ -54,12 +56,21 @@ class Memo(Generic[K, V]):
 class BuildCache:
     """What the next :func:`build_snapshot` of the same gateway can take over from the last one."""
 
+    pools: Memo[_Pools, dict[str, ResourceSet]] = field(default_factory=Memo)
     clusters: Memo[Cluster, SnapshotResource] = field(default_factory=Memo)
     endpoints: Memo[tuple[EndpointIR, ...], SnapshotResource] = field(default_factory=Memo)
     extensions: Memo[Gateway, tuple[SnapshotResource, ...]] = field(default_factory=Memo)
     listeners: Memo[Gateway, tuple[SnapshotResource, ...]] = field(default_factory=Memo)
+    ca_bundle: str = ""
+    """What ``clusters`` was made with besides the clusters themselves."""
     sets: dict[str, ResourceSet] = field(default_factory=dict)
     routes: RouteTableCache = field(default_factory=RouteTableCache)
+
+    def end_round(self, sets: dict[str, ResourceSet]) -> None:
+        """Keep what this round made or asked for, forget the rest."""
+        self.sets = sets
+        for memo in (self.pools, self.extensions, self.listeners):
+            memo.end_round()
 
 
 def build_snapshot(gateway: Gateway, cache: BuildCache | None = None) -> Snapshot:
@@ -70,18 +81,15 @@ def build_snapshot(gateway: Gateway, cache: BuildCache | None = None) -> Snapsho
     is not there, which is a bug of the translator and never a user's mistake.
     """
     cache = BuildCache() if cache is None else cache
-    parts: tuple[tuple[str, Iterator[SnapshotResource]], ...] = (
-        (typeurl.CLUSTER, _clusters(gateway, cache)),
-        (typeurl.ENDPOINT, _endpoints(gateway, cache)),
+    pools = cache.pools.get("pools", (gateway.ca_bundle, gateway.clusters), _pools(cache))
+    parts: tuple[tuple[str, Iterable[SnapshotResource]], ...] = (
         (typeurl.SECRET, _secrets(gateway)),
         (typeurl.EXTENSION, _extensions(gateway, cache)),
         (typeurl.LISTENER, _listeners(gateway, cache)),
         (typeurl.ROUTE, _routes(gateway, cache)),
     )
-    sets = {url: ResourceSet.of(made, cache.sets.get(url)) for url, made in parts}
-    cache.sets = dict(sets)
-    for memo in (cache.clusters, cache.endpoints, cache.extensions, cache.listeners):
-        memo.end_round()
+    sets = pools | {url: ResourceSet.of(made, cache.sets.get(url)) for url, made in parts}
+    cache.end_round(sets)
     without_probe = Snapshot.of_sets(sets)
     probe = build_probe(without_probe.version)
     routes = (*sets[typeurl.ROUTE].resources.values(), probe)
@@ -90,7 +98,26 @@ def build_snapshot(gateway: Gateway, cache: BuildCache | None = None) -> Snapsho
     return snapshot
 
 
-def _clusters(gateway: Gateway, cache: BuildCache) -> Iterator[SnapshotResource]:
+def _pools(cache: BuildCache) -> Callable[[_Pools], dict[str, ResourceSet]]:
+    def make(source: _Pools) -> dict[str, ResourceSet]:
+        ca_bundle, clusters = source
+        if ca_bundle != cache.ca_bundle:
+            cache.ca_bundle, cache.clusters = ca_bundle, Memo()
+        made = {
+            typeurl.CLUSTER: _clusters(clusters, ca_bundle, cache),
+            typeurl.ENDPOINT: _endpoints(clusters, cache),
+        }
+        sets = {url: ResourceSet.of(each, cache.sets.get(url)) for url, each in made.items()}
+        cache.clusters.end_round()
+        cache.endpoints.end_round()
+        return sets
+
+    return make
+
+
+def _clusters(
+    clusters: tuple[Cluster, ...], ca_bundle: str, cache: BuildCache
+) -> Iterator[SnapshotResource]:
     def make(cluster: Cluster) -> SnapshotResource:
         references: list[Reference] = []
         if not cluster.dns:
@@ -101,19 +128,19 @@ def _clusters(gateway: Gateway, cache: BuildCache) -> Iterator[SnapshotResource]
         return SnapshotResource.of(
             typeurl.CLUSTER,
             cluster.name,
-            payload_of(build_cluster(cluster, ca_bundle=gateway.ca_bundle)),
+            payload_of(build_cluster(cluster, ca_bundle=ca_bundle)),
             references=references,
             origins=cluster.origins,
         )
 
-    for cluster in gateway.clusters:
+    for cluster in clusters:
         yield cache.clusters.get(cluster.name, cluster, make)
 
 
-def _endpoints(gateway: Gateway, cache: BuildCache) -> Iterator[SnapshotResource]:
+def _endpoints(clusters: tuple[Cluster, ...], cache: BuildCache) -> Iterator[SnapshotResource]:
     """One resource an upstream: clusters of one upstream share its endpoints."""
     seen: dict[str, Cluster] = {}
-    for cluster in gateway.clusters:
+    for cluster in clusters:
         if cluster.dns:
             continue
         other = seen.setdefault(cluster.eds_name, cluster)

@@ -21,7 +21,7 @@ install: $(VENV)/.installed ## Create .venv and install everything into it
 
 .PHONY: run
 run: install ## Start the quick start in the foreground (FLUXGATE_HTTP_PORT=8080; 0 picks a free port)
-	@exec $(BIN)/fluxgate quickstart
+	@exec $(BIN)/python examples/quickstart/start.py
 
 .PHONY: test
 test: install ## Run every test

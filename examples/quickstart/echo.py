@@ -9,33 +9,33 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import socket
 import sys
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
-async def echo(request: Request) -> JSONResponse:
+async def echo(request: Request) -> Response:
     """The request as JSON; repeated headers are joined by commas (RFC 9110, section 5.2)."""
     headers: dict[str, str] = {}
     for name, value in request.headers.items():
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     body = (await request.body()).decode(errors="replace")
-    return JSONResponse(
-        {
-            "method": request.method,
-            "path": request.url.path,
-            "query": request.url.query,
-            "headers": headers,
-            "body": body,
-        }
-    )
+    seen = {
+        "method": request.method,
+        "path": request.url.path,
+        "query": request.url.query,
+        "headers": headers,
+        "body": body,
+    }
+    return Response(json.dumps(seen, indent=2) + "\n", media_type="application/json")
 
 
 def create_app() -> Starlette:

@@ -60,7 +60,7 @@ def bootstrap(
         render_bootstrap(
             BootstrapOptions(
                 node_id=node_id,
-                gateway=gateway if "/" in gateway else f"default/{gateway}",
+                gateway=gateway.removeprefix("default/"),
                 xds_host=host,
                 xds_port=port,
                 admin=split_address(admin_address, "--admin-address"),

@@ -39,7 +39,9 @@ def status(
 
 def _missing(reply: WaitReply) -> str:
     nodes = ", ".join(reply.missing) or "no node is connected"
-    return f"revision {reply.revision} is not served everywhere after {reply.seconds:.1f} s: {nodes}"
+    return (
+        f"revision {reply.revision} is not served everywhere after {reply.seconds:.1f} s: {nodes}"
+    )
 
 
 def _print(view: StatusView, output: OutputFormat) -> None:

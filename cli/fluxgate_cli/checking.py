@@ -1,0 +1,124 @@
+"""Everything that can be said about a folder without serving it: models, references, real Envoy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+from pydantic import BaseModel, ConfigDict
+
+from fluxgate.ir import Gateway
+from fluxgate.resources import ObjectRef
+from fluxgate.status import Condition, ConditionType, ObjectStatus, Reason
+from fluxgate.translator import Translation, translate
+from fluxgate.xds.build import build_snapshot
+from fluxgate.xds.static import static_bootstrap
+from fluxgate_cli.folder import Folder
+from fluxgate_operator.envoy.validate import EnvoyValidator, Verdict
+
+
+class Source(StrEnum):
+    """Who found it."""
+
+    FILE = "file"
+    REFERENCE = "reference"
+    ENVOY = "envoy"
+
+
+class Finding(BaseModel):
+    """One problem. ``line`` counts from one; 0 is unknown."""
+
+    model_config = ConfigDict(frozen=True)
+
+    source: Source
+    file: str
+    line: int
+    object: str
+    message: str
+
+
+class Verification(BaseModel):
+    """What came of checking a folder."""
+
+    model_config = ConfigDict(frozen=True)
+
+    valid: bool
+    objects: int
+    gateways: tuple[str, ...]
+    checked_by_envoy: bool
+    findings: tuple[Finding, ...]
+
+
+async def verify(folder: Folder, validator: EnvoyValidator | None) -> Verification:
+    """Check ``folder``; without a validator Envoy is not asked."""
+    translation = translate(folder.resources)
+    findings = [*_file_findings(folder), *_condition_findings(folder, translation)]
+    if validator is not None:
+        for name, gateway in sorted(translation.gateways.items()):
+            findings += await _envoy_findings(folder, name, gateway, validator)
+    if not translation.gateways and not findings:
+        message = "there is no GatewayConfig, so nothing would be served"
+        findings.append(_finding(Source.REFERENCE, folder, None, message))
+    return Verification(
+        valid=not findings,
+        objects=len(folder.resources),
+        gateways=tuple(sorted(translation.gateways)),
+        checked_by_envoy=validator is not None,
+        findings=tuple(findings),
+    )
+
+
+def _finding(source: Source, folder: Folder, ref: ObjectRef | None, message: str) -> Finding:
+    file, line = folder.places.get(ref, ("", 0)) if ref is not None else ("", 0)
+    return Finding(
+        source=source,
+        file=file or str(folder.root),
+        line=line,
+        object=str(ref or ""),
+        message=message,
+    )
+
+
+def _file_findings(folder: Folder) -> Iterator[Finding]:
+    for problem in folder.problems:
+        yield Finding(
+            source=Source.FILE,
+            file=problem.file,
+            line=problem.line,
+            object=problem.subject,
+            message=problem.message,
+        )
+
+
+def _condition_findings(folder: Folder, translation: Translation) -> Iterator[Finding]:
+    for ref, status in sorted(translation.statuses.items()):
+        for condition in _broken(status):
+            message = f"{condition.reason}: {condition.message}"
+            yield _finding(Source.REFERENCE, folder, ref, message)
+
+
+def _broken(status: ObjectStatus) -> Iterator[Condition]:
+    """The conditions that are a mistake; an object switched off on purpose is none."""
+    for condition in status.conditions:
+        if condition.type is ConditionType.PROGRAMMED or condition.status:
+            continue
+        if condition.reason is not Reason.DISABLED:
+            yield condition
+
+
+async def _envoy_findings(
+    folder: Folder, name: str, gateway: Gateway, validator: EnvoyValidator
+) -> list[Finding]:
+    snapshot = build_snapshot(gateway)
+    bootstrap: dict[str, Any] = MessageToDict(static_bootstrap(snapshot))
+    found = await validator.validate(bootstrap)
+    match found.verdict:
+        case Verdict.OK:
+            return []
+        case Verdict.REJECTED:
+            message = f"Envoy rejects the gateway {name}: {found.message}"
+        case Verdict.UNKNOWN:
+            message = f"Envoy could not check the gateway {name}: {found.message}"
+    return [_finding(Source.ENVOY, folder, gateway.origin, message)]

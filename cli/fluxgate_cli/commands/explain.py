@@ -1,0 +1,101 @@
+"""``fluxgate explain``: which route a request would take, and why, without sending it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from fluxgate.ir import Gateway
+from fluxgate.translator import translate
+from fluxgate_cli import options
+from fluxgate_cli.control import client
+from fluxgate_cli.control.models import ExplainReply, ExplainRequest
+from fluxgate_cli.errors import InvalidResourcesError, UsageError
+from fluxgate_cli.explaining import explain_request
+from fluxgate_cli.folder import load_folder
+from fluxgate_cli.output import OutputFormat, print_data, print_json, print_table, say
+
+
+def explain(
+    method: Annotated[str, typer.Argument(help="The request's method, for example GET.")],
+    url: Annotated[str, typer.Argument(help="An absolute URL, or a path for any host.")],
+    header: Annotated[
+        list[str] | None, typer.Option("--header", "-H", help="A header: 'name: value'.")
+    ] = None,
+    config: options.OptionalConfigDir = None,
+    gateway: Annotated[
+        str | None,
+        typer.Option("--gateway", help="With --config: the GatewayConfig; by default the first."),
+    ] = None,
+    state_dir: options.StateDir = options.DEFAULT_STATE,
+    output: options.Output = OutputFormat.TABLE,
+) -> None:
+    """Say which route a request would take, and why each earlier one lost."""
+    request = _request(method, url, header or [])
+    if config is None:
+        reply = client.explain(state_dir, request)
+    else:
+        reply = explain_request(_gateway_of(config, gateway), request)
+    if output is OutputFormat.JSON:
+        print_json(reply)
+    else:
+        _print(reply)
+
+
+def _request(method: str, url: str, headers: list[str]) -> ExplainRequest:
+    fields = []
+    for line in headers:
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip():
+            raise UsageError(f"the header {line!r} is not 'name: value'")
+        fields.append((name.strip(), value.strip()))
+    try:
+        return ExplainRequest(method=method.upper(), url=url, headers=tuple(fields))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise UsageError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def _gateway_of(config: Path, name: str | None) -> Gateway:
+    folder = load_folder(config)
+    if folder.problems:
+        say(f"{len(folder.problems)} problems in {config}; see 'fluxgate validate {config}'")
+    gateways = translate(folder.resources).gateways
+    if name is not None:
+        found = gateways.get(name.removeprefix("default/"))
+        if found is None:
+            known = ", ".join(sorted(gateways)) or "none"
+            raise UsageError(
+                f"there is no GatewayConfig {name!r} in {config}", f"There is: {known}."
+            )
+        return found
+    if not gateways:
+        raise InvalidResourcesError(
+            f"{config} holds no GatewayConfig that can be served",
+            f"See 'fluxgate validate {config}'.",
+        )
+    return gateways[min(gateways)]
+
+
+def _print(reply: ExplainReply) -> None:
+    query = f"?{reply.query}" if reply.query else ""
+    print_data(f"{reply.method} {reply.host}{reply.path}{query}")
+    rows = [
+        ("gateway", f"{reply.gateway}, listener {reply.listener}"),
+        ("virtual host", f"{reply.virtual_host or '-'}  {reply.virtual_host_reason}".rstrip()),
+        ("credential", reply.credential or "-"),
+        ("route", reply.route or "none"),
+        ("object", reply.object or "-"),
+        ("because", reply.reason),
+        ("then", reply.action or "-"),
+        ("policies", ", ".join(reply.policies) or "-"),
+    ]
+    print_table(("", ""), [(f"  {name}", text) for name, text in rows])
+    if reply.tried:
+        print_data("")
+        print_table(
+            ("TRIED BEFORE", "LOST BECAUSE"), [(each.route, each.reason) for each in reply.tried]
+        )

@@ -1,0 +1,75 @@
+"""``fluxgate run``: a folder of resources, one Envoy, in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fluxgate_cli import options
+from fluxgate_cli.errors import UsageError
+from fluxgate_cli.logs import LogFormat, LogLevel, make_logger
+from fluxgate_cli.output import console, print_data
+from fluxgate_cli.serving import serve
+from fluxgate_operator.settings import EnvoySettings, StandaloneSettings
+
+
+def run(
+    config: options.ConfigDir = options.DEFAULT_CONFIG,
+    state_dir: options.StateDir = options.DEFAULT_STATE,
+    http_port: options.HttpPort = None,
+    gateway: Annotated[
+        str | None,
+        typer.Option("--gateway", help="The GatewayConfig to serve; by default the first."),
+    ] = None,
+    envoy: options.EnvoyPath = None,
+    envoy_concurrency: Annotated[
+        int, typer.Option("--envoy-concurrency", min=0, help="Worker threads; 0 is one a CPU.")
+    ] = 0,
+    admin_port: Annotated[
+        int,
+        typer.Option("--envoy-admin-port", min=0, max=65535, help="On loopback; 0 is a free one."),
+    ] = 0,
+    xds_port: Annotated[
+        int, typer.Option("--xds-port", min=0, max=65535, help="On loopback; 0 is a free one.")
+    ] = 0,
+    drain_seconds: Annotated[
+        float,
+        typer.Option("--drain-seconds", min=0, help="How long open requests may take at the end."),
+    ] = 30.0,
+    log_format: Annotated[LogFormat, typer.Option("--log-format")] = LogFormat.CONSOLE,
+    log_level: Annotated[LogLevel, typer.Option("--log-level")] = LogLevel.INFO,
+) -> None:
+    """Serve a folder of resources with one Envoy until a signal."""
+    settings = StandaloneSettings(
+        config_dir=config_folder(config),
+        state_dir=state_dir,
+        gateway=gateway,
+        http_port=http_port,
+        xds_port=xds_port,
+        envoy=EnvoySettings(
+            path=envoy,
+            concurrency=envoy_concurrency,
+            admin_port=admin_port,
+            drain_seconds=drain_seconds,
+        ),
+    )
+    log = make_logger(log_format, log_level, colours=console(stderr=True).color_system is not None)
+    asyncio.run(serve(settings, log, announce))
+
+
+def config_folder(path: Path) -> Path:
+    """``path``, once it is known to be a folder. Raises :class:`UsageError`."""
+    if not path.is_dir():
+        what = "is not a folder" if path.exists() else "does not exist"
+        raise UsageError(
+            f"the configuration folder {path} {what}", "Name one with --config or FLUXGATE_CONFIG."
+        )
+    return path
+
+
+def announce(addresses: tuple[str, ...]) -> None:
+    """The line scripts wait for."""
+    print_data(" ".join(("ready:", *(f"gateway={address}" for address in addresses))))

@@ -1,0 +1,72 @@
+"""``fluxgate validate``: would this folder be served?"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fluxgate_cli import options
+from fluxgate_cli.checking import Verification, verify
+from fluxgate_cli.errors import InvalidResourcesError
+from fluxgate_cli.folder import load_folder
+from fluxgate_cli.output import OutputFormat, print_json, print_table, say
+from fluxgate_operator.envoy.locate import locate_envoy
+from fluxgate_operator.envoy.validate import EnvoyValidator
+
+
+def validate(
+    config: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            envvar="FLUXGATE_CONFIG",
+            help="Folder with the resources as YAML files.",
+            show_default=False,
+        ),
+    ],
+    envoy: options.EnvoyPath = None,
+    skip_envoy: Annotated[
+        bool, typer.Option("--skip-envoy", help="Check models and references only.")
+    ] = False,
+    output: options.Output = OutputFormat.TABLE,
+) -> None:
+    """Check a folder with the models, the references and the real Envoy; change nothing."""
+    folder = load_folder(config)
+    validator = None if skip_envoy else EnvoyValidator(locate_envoy(os.environ, envoy))
+    result = asyncio.run(verify(folder, validator))
+    if output is OutputFormat.JSON:
+        print_json(result)
+    elif result.findings:
+        print_table(
+            ("FILE", "OBJECT", "FOUND BY", "PROBLEM"),
+            (
+                (
+                    f"{each.file}:{each.line}" if each.line else each.file,
+                    each.object,
+                    each.source,
+                    each.message,
+                )
+                for each in result.findings
+            ),
+        )
+    if not result.valid:
+        count = len(result.findings)
+        raise InvalidResourcesError(
+            f"{count} problem{'s' if count > 1 else ''} in {config}",
+            "Everything else in the folder would be served.",
+        )
+    say(_summary(result))
+
+
+def _summary(result: Verification) -> str:
+    by = (
+        "the models, the references and Envoy"
+        if result.checked_by_envoy
+        else "the models and the references"
+    )
+    gateways = ", ".join(result.gateways)
+    return f"valid: {result.objects} objects, gateway {gateways}; checked by {by}"

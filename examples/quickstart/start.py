@@ -1,0 +1,170 @@
+"""Starts the quick start: an echo upstream, the gateway in front of it, and a demo key.
+
+``make run`` runs this. The example's files are copied to ``.fluxgate/quickstart/config`` at
+the first start, so edits there are yours and the example stays as it is; a demo key is
+made beside them. When everything is served, one line goes to standard output; everything
+else, the access log included, goes to standard error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from fluxgate_cli.errors import CliError
+from fluxgate_cli.files import write_atomically
+from fluxgate_cli.logs import LogFormat, LogLevel, make_logger
+from fluxgate_cli.output import print_error
+from fluxgate_cli.serving import serve
+from fluxgate_operator.settings import EnvoySettings, StandaloneSettings
+
+HERE = Path(__file__).parent
+ECHO_START_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Quickstart:
+    """Where the quick start keeps its things."""
+
+    home: Path
+
+    @property
+    def config(self) -> Path:
+        """The folder that is served."""
+        return self.home / "config"
+
+    @property
+    def state(self) -> Path:
+        """The state folder of ``fluxgate run``."""
+        return self.home / "state"
+
+    @property
+    def key_file(self) -> Path:
+        """The demo key in clear text, for its owner only."""
+        return self.home / "demo-key"
+
+    def prepare(self) -> None:
+        """Copy the example's files, once."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.state.mkdir(mode=0o700, exist_ok=True)
+        if self.config.is_dir():
+            say(f"serving {self.config}: edit the files there")
+            return
+        draft = self.home / "config.new"
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir()
+        for file in sorted(HERE.glob("*.yaml")):
+            shutil.copyfile(file, draft / file.name)
+        draft.rename(self.config)
+        say(
+            f"copied the example to {self.config}: edit the files there, the example stays as it is"
+        )
+
+    def demo_key(self) -> str:
+        """The demo key; made at the first start and after either of its two files is gone."""
+        manifest = self.config / "api-keys" / "demo.yaml"
+        if self.key_file.is_file() and manifest.is_file():
+            return self.key_file.read_text().strip()
+        manifest.unlink(missing_ok=True)
+        key = subprocess.run(
+            [
+                *(sys.executable, "-m", "fluxgate_cli.main", "api-keys", "create"),
+                *("--name", "demo", "--prefix", "flx_test_", "--plan", "demo"),
+                *("--config", str(self.config)),
+            ],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        ).stdout.strip()
+        write_atomically(self.key_file, key + "\n", mode=0o600)
+        return key
+
+    def echo_port(self, port: int | None = None) -> int:
+        """The port ``upstream.yaml`` names for the echo; with ``port`` it names that one instead."""
+        file = self.config / "upstream.yaml"
+        text = file.read_text() if file.is_file() else ""
+        found = re.search(r"^(\s*(?:- )?port:\s*)(\d+)", text, re.MULTILINE)
+        if found is None:
+            return port or 0
+        if port is not None and port != int(found[2]):
+            write_atomically(file, text[: found.start(2)] + str(port) + text[found.end(2) :])
+            say(f"port {found[2]} is taken; {file} now names the echo's port {port}")
+            return port
+        return int(found[2])
+
+
+def say(text: str) -> None:
+    """A message for people."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextlib.asynccontextmanager
+async def echo(quickstart: Quickstart) -> AsyncIterator[None]:
+    """The echo upstream as a process of its own; it ends with us, however we end."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(HERE / "echo.py"),
+        *("--port", str(quickstart.echo_port()), "--until-eof"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C reaches us first, so that open requests still get answers
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(ECHO_START_SECONDS):
+            line = (await process.stdout.readline()).decode()
+        if not line.startswith("listening: "):
+            raise CliError(f"the echo upstream did not start: {line.strip() or 'see above'}")
+        quickstart.echo_port(int(line.rpartition(":")[2]))
+        yield
+    finally:
+        process.stdin.close()
+        await process.wait()
+
+
+async def main(quickstart: Quickstart, http_port: int | None, out: TextIO) -> None:
+    """Run until a signal."""
+    key = quickstart.demo_key()
+
+    def announce(addresses: tuple[str, ...]) -> None:
+        print(f"ready: gateway={addresses[0]} demo-key={key}", file=out, flush=True)
+
+    settings = StandaloneSettings(
+        config_dir=quickstart.config,
+        state_dir=quickstart.state,
+        http_port=http_port,
+        envoy=EnvoySettings(concurrency=2, drain_seconds=5.0),
+    )
+    log = make_logger(LogFormat.CONSOLE, LogLevel.INFO, colours=sys.stderr.isatty())
+    async with echo(quickstart):
+        await serve(settings, log, announce)
+
+
+def stdout_for_one_line() -> TextIO:
+    """The real standard output; what would go there from now on (the access log) goes to stderr."""
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    return out
+
+
+if __name__ == "__main__":
+    chosen = os.environ.get("FLUXGATE_HTTP_PORT", "")
+    if chosen and not (chosen.isascii() and chosen.isdigit() and int(chosen) < 65536):
+        sys.exit(f"FLUXGATE_HTTP_PORT is {chosen!r}; give a port, or 0 for a free one")
+    place = Quickstart(Path(os.environ.get("FLUXGATE_QUICKSTART_DIR", ".fluxgate/quickstart")))
+    try:
+        place.prepare()
+        asyncio.run(main(place, int(chosen) if chosen else None, stdout_for_one_line()))
+    except (CliError, OSError) as error:
+        print_error(error if isinstance(error, CliError) else CliError(str(error)))
+        sys.exit(getattr(error, "exit_code", 1))

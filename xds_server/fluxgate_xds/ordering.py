@@ -35,6 +35,15 @@ def rank(type_url: str) -> int:
     return _RANK.get(type_url, -1)
 
 
+def waits(of_rank: int) -> bool:
+    """Whether additions of this rank wait at all; clusters come first, endpoints may always go.
+
+    Envoy needs endpoints and secrets to warm a cluster, and acknowledges CDS only
+    when no cluster is warming any more (ClusterManagerImpl pauses CDS meanwhile).
+    """
+    return of_rank > 1
+
+
 def removal_rank(type_url: str) -> int:
     """The order of removals: whatever refers to others goes first."""
     order = tuple(_REFERRERS)

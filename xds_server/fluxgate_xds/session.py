@@ -9,7 +9,9 @@ may go now. So a newer snapshot supersedes a half-sent one by itself. What may g
   therefore costs one response per type, never a queue.
 * additions wait until the types that they may depend on are acknowledged, and until
   the client holds what acknowledged clusters and listeners refer to (their
-  endpoints, secrets and filters), but for that at most ``patience`` seconds;
+  endpoints, secrets and filters), but for that at most ``patience`` seconds.
+  Endpoints and secrets wait for nothing: Envoy acknowledges clusters only when
+  they are warm, so that this acknowledgement is the sign that routes may use them;
 * a resource that refers to a cluster the client has refused stays back;
 * ``final`` resources go when nothing else is left to add and nothing was refused;
 * removals go last, and never what anything the client may hold still refers to.
@@ -26,7 +28,7 @@ from fluxgate.ports import Nack, SyncState, TypeState
 from fluxgate.snapshot import Snapshot, SnapshotResource
 from fluxgate.xds import typeurl
 from fluxgate_xds.changes import Changes
-from fluxgate_xds.ordering import rank, referrers, removal_rank
+from fluxgate_xds.ordering import rank, referrers, removal_rank, waits
 from fluxgate_xds.typestream import ABSENT, Held, Need, Response, TypeStream
 
 Reference = tuple[str, str]
@@ -143,11 +145,7 @@ class Session(ABC, Generic[RequestT]):
         stream.forget(name)
 
     def _hold(self, stream: TypeStream, resource: SnapshotResource, now: float) -> None:
-        """Record that the client has ``resource``, and await what it will ask for because of it.
-
-        Envoy warms a changed cluster until its endpoints arrive, even if they are
-        the same as before, so those are owed again.
-        """
+        """Record that the client has ``resource``, and await what it will ask for because of it."""
         before = stream.held.get(resource.name, ABSENT)
         stream.held[resource.name] = Held(resource.version, resource)
         stream.unremoved.pop(resource.name, None)
@@ -155,18 +153,26 @@ class Session(ABC, Generic[RequestT]):
         if before.resource is not None:
             for reference in before.resource.references - resource.references:
                 self._awaited.pop(reference, None)
-        changed = before is not ABSENT and before.version != resource.version
         for reference in resource.references:
             url, name = reference
-            if rank(url) <= stream.rank:
-                continue
             below = self._types.get(url)
-            rewarm = changed and stream.type_url == typeurl.CLUSTER and url == typeurl.ENDPOINT
-            if rewarm and below is not None and name in below.subscription.names:
-                below.owed.add(name)
-                below.todo.add(name)
-            if rewarm or below is None or not below.has(name):
+            if rank(url) > stream.rank and (below is None or not below.has(name)):
                 self._awaited.setdefault(reference, now)
+
+    def _rewarm(self, stream: TypeStream, clusters: dict[str, SnapshotResource]) -> None:
+        """Owe the client the endpoints of the clusters it is being sent, if it knows their names.
+
+        Envoy warms a changed cluster until endpoints arrive, even if they are the
+        same as before, and withholds the acknowledgement of CDS until then.
+        """
+        below = self._types.get(typeurl.ENDPOINT)
+        if stream.type_url != typeurl.CLUSTER or below is None or self._snapshot is None:
+            return
+        for cluster in clusters.values():
+            names = {name for url, name in cluster.references if url == typeurl.ENDPOINT}
+            below.owed |= names & below.subscription.names
+        below.todo |= below.owed
+        below.classify(self._snapshot)
 
     def _outstanding(self) -> Iterator[tuple[Reference, float]]:
         """What is awaited and can come, since when; what the snapshot lacks cannot come."""
@@ -197,7 +203,7 @@ class Session(ABC, Generic[RequestT]):
         busy = False
         streams = sorted(self._types.values(), key=lambda each: each.rank)
         for of_rank, group in groupby(streams, key=lambda each: each.rank):
-            blocked = busy or self._waits_for_warming(of_rank, now)
+            blocked = waits(of_rank) and (busy or self._waits_for_warming(of_rank, now))
             ahead: set[Reference] = set()
             for stream in group:
                 upserts = self._sendable(stream, missing, snapshot)
@@ -206,6 +212,7 @@ class Session(ABC, Generic[RequestT]):
                 if stream.inflight is None and not (upserts and blocked):
                     if upserts or absent or stream.greet:
                         responses += self._compose(stream, upserts, absent, snapshot)
+                        self._rewarm(stream, upserts)
                     upserts = {}
                 busy = busy or stream.inflight is not None or bool(upserts)
             missing |= ahead

@@ -10,6 +10,8 @@ from __future__ import annotations
 from envoy.service.discovery.v3 import discovery_pb2 as discovery_v3
 
 from fluxgate.snapshot import Snapshot, SnapshotResource
+from fluxgate.xds import typeurl
+from fluxgate.xds.wire import field_string
 from fluxgate_xds.session import Session
 from fluxgate_xds.subscription import NAMED_TYPES, Subscription
 from fluxgate_xds.typestream import ABSENT, Response, TypeStream
@@ -96,10 +98,7 @@ class SotwSession(Session[discovery_v3.DiscoveryRequest]):
         snapshot: Snapshot,
     ) -> list[Response]:
         if not self._full(stream):
-            for name in absent:
-                stream.owed.discard(name)
-                stream.todo.discard(name)
-                stream.held[name] = ABSENT
+            upserts = {**upserts, **self._tell_absent(stream, absent)}
             if not upserts:
                 stream.greet = False
                 return []
@@ -112,6 +111,25 @@ class SotwSession(Session[discovery_v3.DiscoveryRequest]):
             )
             return self._send(stream, response, snapshot)
         return self._compose_full(stream, upserts, (*absent,), snapshot)
+
+    @staticmethod
+    def _tell_absent(stream: TypeStream, names: list[str]) -> dict[str, SnapshotResource]:
+        """Only endpoints can be said to be absent: by an assignment without any.
+
+        It is needed when a cluster vanishes while Envoy still warms it: Envoy would
+        take no further clusters until its fetch timeout (15 s by default).
+        """
+        if stream.type_url == typeurl.ENDPOINT:
+            empty = {name: field_string(1, name) for name in names}  # cluster_name
+            return {
+                name: SnapshotResource.of(typeurl.ENDPOINT, name, payload)
+                for name, payload in empty.items()
+            }
+        for name in names:
+            stream.owed.discard(name)
+            stream.todo.discard(name)
+            stream.held[name] = ABSENT
+        return {}
 
     def _compose_full(
         self,

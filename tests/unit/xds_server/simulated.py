@@ -1,6 +1,7 @@
 """An xDS client without sockets that checks what a real one would suffer from.
 
-It keeps what it has accepted, asks for what that refers to, and raises
+Like Envoy, it acknowledges clusters only when they are warm, that is when their
+endpoints have come since they were added or changed. It keeps what it has accepted, asks for what that refers to, and raises
 :class:`BrokenTrafficError` when a route could lead to a cluster that is not there.
 """
 
@@ -61,6 +62,8 @@ class Client:
     inbox: deque[Response] = field(default_factory=deque)
     outbox: deque[object] = field(default_factory=deque)
     received: list[Response] = field(default_factory=list)
+    warming: set[str] = field(default_factory=set)
+    withheld: list[object] = field(default_factory=list)
     now: float = 1000.0
 
     def __post_init__(self) -> None:
@@ -73,6 +76,8 @@ class Client:
         self.session = DeltaSession() if self.delta else SotwSession()
         self.inbox.clear()
         self.outbox.clear()
+        self.warming.clear()
+        self.withheld.clear()
         self.nonces.clear()
         asked, self.names = self.names, {}
         for url in ORDER:
@@ -94,10 +99,16 @@ class Client:
         self.received.append(response)
         self.nonces[response.type_url] = response.nonce
         if any(b"bad" in each.payload for each in response.resources):
+            self._warm(response)
             self._answer(response, error="bad")
             return
+        before = dict(self.held[CLUSTER])
         self._apply(response)
+        self._warm(response)
         self.versions[response.type_url] = response.version
+        after = self.held[CLUSTER]
+        self.warming |= {name for name, each in after.items() if before.get(name) != each}
+        self.warming &= set(after)
         self._answer(response)
         self._follow_references()
 
@@ -130,6 +141,14 @@ class Client:
             held.update(incoming)
         self.held[response.type_url] = held
         self._check()
+
+    def _warm(self, response: Response) -> None:
+        """Endpoints end the warming of their cluster, whether they are good or not."""
+        if response.type_url == ENDPOINT:
+            self.warming -= {*response.removed, *(each.name for each in response.resources)}
+        if not self.warming:
+            self.outbox.extend(self.withheld)
+            self.withheld.clear()
 
     def _check(self) -> None:
         clusters = self.held[CLUSTER]
@@ -179,7 +198,10 @@ class Client:
             answer = self._sotw(url)
         if error:
             answer.error_detail.CopyFrom(status_pb2.Status(code=13, message=error))
-        self.outbox.append(answer)
+        if url == CLUSTER and self.warming:
+            self.withheld.append(answer)
+        else:
+            self.outbox.append(answer)
 
     def _sotw(self, url: str) -> discovery_v3.DiscoveryRequest:
         return discovery_v3.DiscoveryRequest(

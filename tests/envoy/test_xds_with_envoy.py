@@ -1,0 +1,392 @@
+"""The real Envoy as a client of the xDS server, in both protocol variants."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from envoy.config.cluster.v3 import cluster_pb2 as cluster_v3
+from envoy.config.core.v3 import extension_pb2 as extension_v3
+from envoy.config.endpoint.v3 import endpoint_pb2 as endpoint_v3
+from envoy.config.listener.v3 import listener_pb2 as listener_v3
+from envoy.config.route.v3 import route_pb2 as route_v3
+from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2  # noqa: F401
+from envoy.extensions.filters.http.router.v3 import router_pb2  # noqa: F401
+from envoy.extensions.filters.network.http_connection_manager.v3 import (  # noqa: F401
+    http_connection_manager_pb2,
+)
+from envoy.extensions.transport_sockets.tls.v3 import secret_pb2 as secret_v3
+from envoy.extensions.transport_sockets.tls.v3 import tls_pb2  # noqa: F401
+from feature.xds_server.background import BackgroundXds
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from support.envoy import EnvoyProcess, eventually
+from support.upstream import EchoUpstream
+
+from fluxgate.ports import NodeState, SyncState
+from fluxgate.snapshot import Snapshot, SnapshotResource
+from fluxgate.xds import typeurl
+
+pytestmark = pytest.mark.envoy
+ADS = {"ads": {}, "resource_api_version": "V3"}
+MUTATION = "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
+
+
+def resource(
+    url: str,
+    kind: type[Message],
+    body: dict[str, Any],
+    name: str,
+    *refs: tuple[str, str],
+    **kw: Any,
+) -> SnapshotResource:
+    payload = json_format.ParseDict(body, kind()).SerializeToString(deterministic=True)
+    return SnapshotResource.of(url, name, payload, references=refs, **kw)
+
+
+def cluster(name: str, timeout: str = "1s") -> SnapshotResource:
+    body = {
+        "name": name,
+        "type": "EDS",
+        "connect_timeout": timeout,
+        "eds_cluster_config": {"eds_config": ADS},
+    }
+    return resource(typeurl.CLUSTER, cluster_v3.Cluster, body, name, (typeurl.ENDPOINT, name))
+
+
+def endpoints(name: str, port: int) -> SnapshotResource:
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+    body = {
+        "cluster_name": name,
+        "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+    }
+    return resource(typeurl.ENDPOINT, endpoint_v3.ClusterLoadAssignment, body, name)
+
+
+def route(name: str, cluster_name: str) -> SnapshotResource:
+    match = {"match": {"prefix": "/"}, "route": {"cluster": cluster_name}}
+    body = {
+        "name": name,
+        "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [match]}],
+    }
+    return resource(
+        typeurl.ROUTE, route_v3.RouteConfiguration, body, name, (typeurl.CLUSTER, cluster_name)
+    )
+
+
+def probe(answer: str) -> SnapshotResource:
+    match = {
+        "match": {"prefix": "/"},
+        "direct_response": {"status": 200, "body": {"inline_string": answer}},
+    }
+    body = {
+        "name": "probe",
+        "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [match]}],
+    }
+    return resource(typeurl.ROUTE, route_v3.RouteConfiguration, body, "probe", final=True)
+
+
+def listener(
+    name: str, table: str, *, filtered: bool = False, secret: str = "", port: int = 0
+) -> SnapshotResource:
+    router = {
+        "name": "envoy.filters.http.router",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
+        },
+    }
+    stamp = {"name": "stamp", "config_discovery": {"config_source": ADS, "type_urls": [MUTATION]}}
+    manager = {
+        "@type": "type.googleapis.com/envoy.extensions.filters.network"
+        ".http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": name,
+        "rds": {"route_config_name": table, "config_source": ADS},
+        "http_filters": [*([stamp] if filtered else []), router],
+    }
+    chain: dict[str, Any] = {"filters": [{"name": "hcm", "typed_config": manager}]}
+    references = [(typeurl.ROUTE, table)]
+    if filtered:
+        references.append((typeurl.EXTENSION, "stamp"))
+    if secret:
+        references.append((typeurl.SECRET, secret))
+        chain["transport_socket"] = {
+            "name": "tls",
+            "typed_config": {
+                "@type": "type.googleapis.com/"
+                "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+                "common_tls_context": {
+                    "tls_certificate_sds_secret_configs": [{"name": secret, "sds_config": ADS}]
+                },
+            },
+        }
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+    body = {"name": name, "address": address, "filter_chains": [chain]}
+    return resource(typeurl.LISTENER, listener_v3.Listener, body, name, *references)
+
+
+def stamp(value: str) -> SnapshotResource:
+    mutation = {"append": {"header": {"key": "x-stamp", "value": value}}}
+    config = {"@type": MUTATION, "mutations": {"response_mutations": [mutation]}}
+    body = {"name": "stamp", "typed_config": config}
+    return resource(typeurl.EXTENSION, extension_v3.TypedExtensionConfig, body, "stamp")
+
+
+@pytest.fixture(scope="module")
+def certificate() -> SnapshotResource:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gateway.example.com")])
+    now = dt.datetime.now(dt.UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(hours=1))
+        .sign(key, hashes.SHA256())
+    )
+    chain = signed.public_bytes(serialization.Encoding.PEM).decode()
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
+    pair = {
+        "certificate_chain": {"inline_string": chain},
+        "private_key": {"inline_string": private},
+    }
+    body = {"name": "server", "tls_certificate": pair}
+    return resource(typeurl.SECRET, secret_v3.Secret, body, "server")
+
+
+def bootstrap(port: int, api_type: str) -> dict[str, Any]:
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+    http2 = {
+        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": {"http2_protocol_options": {}},
+    }
+    return {
+        "node": {"id": "envoy-1", "cluster": "default/main"},
+        "dynamic_resources": {
+            "ads_config": {
+                "api_type": api_type,
+                "transport_api_version": "V3",
+                "set_node_on_first_message_only": True,
+                "grpc_services": [{"envoy_grpc": {"cluster_name": "xds"}}],
+            },
+            "cds_config": ADS,
+            "lds_config": ADS,
+        },
+        "static_resources": {
+            "clusters": [
+                {
+                    "name": "xds",
+                    "type": "STATIC",
+                    "typed_extension_protocol_options": {
+                        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http2
+                    },
+                    "load_assignment": {
+                        "cluster_name": "xds",
+                        "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+                    },
+                }
+            ]
+        },
+    }
+
+
+@pytest.fixture(params=["DELTA_GRPC", "GRPC"])
+def api_type(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def xds() -> Iterator[BackgroundXds]:
+    with BackgroundXds() as server:
+        yield server
+
+
+def acknowledged(xds: BackgroundXds, snapshot: Snapshot) -> NodeState:
+    def reached() -> NodeState | None:
+        node = xds.node()
+        return node if node is not None and node.snapshot == snapshot.version else None
+
+    found = eventually(reached, what="the snapshot is acknowledged in whole")
+    assert found is not None
+    return found
+
+
+def test_envoy_fetches_every_type_and_serves(
+    xds: BackgroundXds, api_type: str, certificate: SnapshotResource
+) -> None:
+    with EchoUpstream() as upstream:
+        snapshot = Snapshot.of(
+            [
+                cluster("blue"),
+                endpoints("blue", upstream.port),
+                route("main", "blue"),
+                listener("plain", "main", filtered=True),
+                listener("tls", "main", filtered=True, secret="server"),
+                listener("probe", "probe"),
+                stamp("first"),
+                certificate,
+                probe("v1"),
+            ]
+        )
+        xds.publish(snapshot)
+        with EnvoyProcess(bootstrap(xds.port, api_type)) as envoy:
+            plain = httpx.get(f"http://127.0.0.1:{envoy.port('plain')}/a")
+            secure = httpx.get(f"https://127.0.0.1:{envoy.port('tls')}/a", verify=False)
+            proof = httpx.get(f"http://127.0.0.1:{envoy.port('probe')}/")
+            node = acknowledged(xds, snapshot)
+    assert (plain.status_code, plain.headers["x-stamp"]) == (200, "first")
+    assert (secure.status_code, secure.headers["x-stamp"]) == (200, "first")
+    assert proof.text == "v1"
+    assert node.user_agent.startswith("envoy/")
+    assert {state.state for state in node.types.values()} == {SyncState.SYNCED}
+    assert set(node.types) == set(typeurl.ORDER)
+
+
+def test_no_request_fails_while_clusters_are_swapped(xds: BackgroundXds, api_type: str) -> None:
+    with EchoUpstream("even") as even, EchoUpstream("odd") as odd:
+        ports = (even.port, odd.port)
+
+        def generation(number: int) -> Snapshot:
+            name = f"cluster-{number}"
+            return Snapshot.of(
+                [
+                    cluster(name),
+                    endpoints(name, ports[number % 2]),
+                    route("main", name),
+                    listener("plain", "main"),
+                ]
+            )
+
+        xds.publish(generation(0))
+        with EnvoyProcess(bootstrap(xds.port, api_type), concurrency=2) as envoy:
+            port = envoy.port("plain")
+            statuses: list[int] = []
+            over = threading.Event()
+
+            def load() -> None:
+                with httpx.Client() as client:
+                    while not over.is_set():
+                        statuses.append(client.get(f"http://127.0.0.1:{port}/").status_code)
+
+            workers = [threading.Thread(target=load) for _ in range(3)]
+            for worker in workers:
+                worker.start()
+            for number in range(1, 26):
+                snapshot = generation(number)
+                xds.publish(snapshot)
+                acknowledged(xds, snapshot)
+            over.set()
+            for worker in workers:
+                worker.join()
+            left = envoy.stats("cluster_manager.active_clusters")
+    assert len(statuses) > 100
+    assert set(statuses) == {200}
+    assert left["cluster_manager.active_clusters"] == 2  # the newest one and the xDS server
+
+
+def test_a_changed_cluster_of_the_same_name_is_warmed_at_once(
+    xds: BackgroundXds, api_type: str
+) -> None:
+    with EchoUpstream() as upstream:
+
+        def generation(timeout: str) -> Snapshot:
+            return Snapshot.of(
+                [
+                    cluster("blue", timeout),
+                    endpoints("blue", upstream.port),
+                    route("main", "blue"),
+                    listener("plain", "main"),
+                ]
+            )
+
+        xds.publish(generation("1s"))
+        with EnvoyProcess(bootstrap(xds.port, api_type)) as envoy:
+            acknowledged(xds, generation("1s"))
+            xds.publish(generation("2s"))
+            acknowledged(xds, generation("2s"))
+            eventually(
+                lambda: (
+                    envoy.stats("cluster_manager.warming_clusters")[
+                        "cluster_manager.warming_clusters"
+                    ]
+                    == 0
+                ),
+                timeout=3,
+                what="no cluster is warming",
+            )
+            dump = envoy.admin("/config_dump?resource=dynamic_active_clusters")
+    assert '"connect_timeout": "2s"' in dump
+
+
+def test_a_rejected_listener_is_told_in_envoys_words_and_the_rest_is_served(
+    xds: BackgroundXds, api_type: str
+) -> None:
+    with EchoUpstream() as upstream:
+        good = [cluster("blue"), endpoints("blue", upstream.port), route("main", "blue")]
+        body = {
+            "name": "bad",
+            "address": {"socket_address": {"address": "example", "port_value": 1}},
+        }
+        bad = resource(typeurl.LISTENER, listener_v3.Listener, body, "bad")
+        xds.publish(Snapshot.of([*good, listener("plain", "main"), bad]))
+        with EnvoyProcess(bootstrap(xds.port, api_type)) as envoy:
+            answer = httpx.get(f"http://127.0.0.1:{envoy.port('plain')}/")
+
+            def refused() -> NodeState | None:
+                node = xds.node()
+                state = node.types.get(typeurl.LISTENER) if node is not None else None
+                return node if state is not None and state.nack is not None else None
+
+            node = eventually(refused, what="the listener is rejected")
+            repaired = Snapshot.of([*good, listener("plain", "main")])
+            xds.publish(repaired)
+            after = acknowledged(xds, repaired)
+    assert answer.status_code == 200
+    assert node is not None
+    nack = node.types[typeurl.LISTENER].nack
+    assert nack is not None
+    assert "malformed IP address: example" in nack.message
+    assert node.types[typeurl.LISTENER].state is SyncState.REJECTED
+    assert node.types[typeurl.ROUTE].state is SyncState.SYNCED
+    assert after.types[typeurl.LISTENER].nack is None
+
+
+def test_envoy_keeps_serving_and_catches_up_after_the_server_was_away(api_type: str) -> None:
+    with EchoUpstream("a") as first, EchoUpstream("b") as second:
+
+        def generation(name: str, port: int) -> Snapshot:
+            return Snapshot.of(
+                [
+                    cluster(name),
+                    endpoints(name, port),
+                    route("main", name),
+                    listener("plain", "main"),
+                ]
+            )
+
+        with BackgroundXds() as xds:
+            xds.publish(generation("blue", first.port))
+            with EnvoyProcess(bootstrap(xds.port, api_type)) as envoy:
+                port = envoy.port("plain")
+                acknowledged(xds, generation("blue", first.port))
+                xds.restart()
+                assert httpx.get(f"http://127.0.0.1:{port}/").status_code == 200
+                newest = generation("green", second.port)
+                xds.publish(newest)
+                acknowledged(xds, newest)
+                assert httpx.get(f"http://127.0.0.1:{port}/").status_code == 200
+                assert second.requests

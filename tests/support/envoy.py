@@ -200,7 +200,12 @@ class EnvoyProcess:
         return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:
-        """End this process (by id), first politely."""
+        """End this process (by id), first politely, and remove its folder."""
+        self.stop_politely()
+        self._folder.cleanup()
+
+    def stop_politely(self) -> None:
+        """SIGTERM, and SIGKILL when that does not help; what it printed stays readable."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             try:
@@ -208,7 +213,6 @@ class EnvoyProcess:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        self._folder.cleanup()
 
     def kill(self) -> None:
         """End this process with SIGKILL and wait for it."""

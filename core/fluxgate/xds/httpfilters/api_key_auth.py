@@ -55,6 +55,7 @@ def filter_context(auth: KeyAuth, plan: str) -> Struct:
         "query": "true" if auth.query else "",
         "scopes": " ".join(encode_value(scope) for scope in auth.scopes),
         "audiences": " ".join(encode_value(audience) for audience in auth.audiences),
+        "tenants": " ".join(encode_value(tenant) for tenant in auth.tenants),
         "plan": encode_value(plan),
     }
     context = Struct()

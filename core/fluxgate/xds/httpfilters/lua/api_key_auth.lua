@@ -102,8 +102,8 @@ local function lookup(key)
   return nil
 end
 
--- What routes ask of a key: "optional=true;query=true;scopes=a b;audiences=c;plan=d", each part
--- absent for the strict default. Parsed once, because every crossing into Envoy costs.
+-- What routes ask of a key: "optional=true;query=true;scopes=a b;audiences=c;tenants=d;
+-- plan=e", each part absent for the strict default. Parsed once, because every crossing into Envoy costs.
 local policies, policy_count = {}, 0
 
 local function parse_policy(text)
@@ -193,6 +193,8 @@ local INVALID = "The API key is not valid."
 local EXPIRED = "The API key has expired."
 local ADDRESS = "The API key may not be used from this address."
 
+local TENANT = "The API key belongs to a tenant that may not use this route."
+
 local function from_allowed_address(handle, blocks)
   local words = address_words(handle:streamInfo():downstreamRemoteAddress())
   for i = 1, words and #blocks or 0 do
@@ -225,6 +227,10 @@ local function missing_grant(record, policy)
     return "The API key is for " .. own .. "; this route is for "
       .. table.concat(audiences, ", ") .. "."
   end
+  local tenants, welcome = words_of(policy.tenants or "")
+  if #tenants > 0 and not welcome[record.tenant] then
+    return TENANT
+  end
   return false
 end
 
@@ -244,7 +250,7 @@ local function check(handle, record, policy)
   if record.blocks and not from_allowed_address(handle, record.blocks) then
     return "403", ADDRESS
   end
-  if policy.scopes or policy.audiences then
+  if policy.scopes or policy.audiences or policy.tenants then
     local refusal = check_grants(record, policy)
     if refusal then
       return "403", refusal

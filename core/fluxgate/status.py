@@ -25,6 +25,7 @@ class Reason(StrEnum):
     """Why a condition has its value. Stable: scripts match on these."""
 
     ACCEPTED = "Accepted"
+    PARTIALLY_ACCEPTED = "PartiallyAccepted"
     RESOLVED_REFS = "ResolvedRefs"
     PROGRAMMED = "Programmed"
     DISABLED = "Disabled"

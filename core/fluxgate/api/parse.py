@@ -41,7 +41,7 @@ def parse_object(document: Mapping[str, object]) -> Object:
             json.dumps(normal), strict=True, by_alias=True, by_name=False
         )
     except ValidationError as error:
-        raise ResourceError(subject, _problems(model, error)) from None
+        raise ResourceError(subject, field_problems(model, error)) from None
 
 
 def describe(document: Mapping[str, object]) -> str:
@@ -93,13 +93,16 @@ def _drop_nulls_of_metadata(document: dict[str, object]) -> None:
         document["metadata"] = {key: value for key, value in metadata.items() if value is not None}
 
 
-def _problems(model: type[Resource], error: ValidationError) -> tuple[FieldProblem, ...]:
+def field_problems(
+    model: type[BaseModel], error: ValidationError, prefix: str = ""
+) -> tuple[FieldProblem, ...]:
+    """Every problem in ``error``, with its JSON path below ``prefix`` and a remedy."""
     details = error.errors(include_url=False)
     problems: dict[FieldProblem, None] = {}
     for each in details:
         if each["type"] == "too_short" and _has_nested(each, details):
             continue
-        for problem in _from_detail(model, each):
+        for problem in _from_detail(model, each, prefix):
             problems[problem] = None
     return tuple(problems)
 
@@ -112,8 +115,8 @@ def _has_nested(outer: ErrorDetails, details: list[ErrorDetails]) -> bool:
     )
 
 
-def _from_detail(model: type[Resource], detail: ErrorDetails) -> list[FieldProblem]:
-    path = ""
+def _from_detail(model: type[BaseModel], detail: ErrorDetails, prefix: str) -> list[FieldProblem]:
+    path = prefix
     for part in detail["loc"]:
         path = join(path, part)
     kind, context = detail["type"], detail.get("ctx", {})
@@ -134,7 +137,7 @@ def _from_detail(model: type[Resource], detail: ErrorDetails) -> list[FieldProbl
     return [FieldProblem(path, message)]
 
 
-def _unknown_field(model: type[Resource], loc: tuple[int | str, ...]) -> str:
+def _unknown_field(model: type[BaseModel], loc: tuple[int | str, ...]) -> str:
     parent = _model_at(model, loc[:-1])
     if parent is None:
         return "unknown field"

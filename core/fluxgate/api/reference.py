@@ -58,7 +58,7 @@ def _rules(node: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
         yield from _rules(inner, f"{path}.{name}{suffix}")
 
 
-def _row(path: str, node: dict[str, Any], required: bool) -> str:  # noqa: FBT001 - a fact of the field
+def _row(path: str, node: dict[str, Any], required: bool) -> str:
     default = f"`{node['default']}`" if "default" in node else ("required" if required else "")
     return f"| `{path}` | {_type(node)} | {default} | {_escape(node.get('description', ''))} |"
 

@@ -41,14 +41,16 @@ class KeyAuth:
     """What a route asks of an API key.
 
     ``required`` refuses requests without one (401). ``query`` also accepts
-    ``?apikey=`` (realtime routes only). ``scopes`` and ``audiences`` are checked
-    after verification (403).
+    ``?apikey=`` (realtime routes only). ``scopes``, ``audiences`` and ``tenants`` are
+    checked after verification (403): all scopes, one of the audiences, one of the
+    tenants; empty means any.
     """
 
     required: bool = True
     query: bool = False
     scopes: tuple[str, ...] = ()
     audiences: tuple[str, ...] = ()
+    tenants: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,153 @@
+"""Clusters: named by content, collected from the routes that use them."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from fluxgate.ir import (
+    ActiveCheck,
+    Cluster,
+    ClusterTLS,
+    EndpointIR,
+    LoadBalancer,
+    OutlierDetection,
+    Thresholds,
+)
+from fluxgate.resources import ObjectRef
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """Everything about a cluster but its endpoints: what the hash in its name is taken of."""
+
+    dns: bool = False
+    protocol: str = "HTTP1"
+    connect_timeout_ms: int = 5_000
+    load_balancer: LoadBalancer = field(default_factory=LoadBalancer)
+    active_check: ActiveCheck | None = None
+    outlier_detection: OutlierDetection | None = None
+    panic_threshold: int | None = None
+    thresholds: Thresholds | None = None
+    tls: ClusterTLS | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSpec:
+    """A cluster before its endpoints: ``pool`` names them, ``origins`` are to blame for it."""
+
+    name: str
+    pool: str
+    settings: ClusterSettings
+    origins: tuple[ObjectRef, ...]
+
+    @classmethod
+    def of(cls, pool: str, settings: ClusterSettings, origins: Iterable[ObjectRef]) -> ClusterSpec:
+        """Name a cluster ``<pool>/<hash>``."""
+        digest = hashlib.sha256(repr(settings).encode()).hexdigest()[:8]
+        return cls(f"{pool}/{digest}", pool, settings, tuple(sorted(set(origins))))
+
+    def with_thresholds(self, thresholds: Thresholds, origin: ObjectRef) -> ClusterSpec:
+        """The same pool behind other circuit breakers."""
+        if thresholds == self.settings.thresholds:
+            return self
+        settings = replace(self.settings, thresholds=thresholds)
+        return ClusterSpec.of(self.pool, settings, (*self.origins, origin))
+
+
+def is_address(host: str) -> bool:
+    """Whether ``host`` is an IP address, not a DNS name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+EndpointLookup = Callable[[str], tuple[EndpointIR, ...]]
+
+
+@dataclass(slots=True)
+class ClusterUses:
+    """The clusters that one gateway's routes refer to, counted."""
+
+    _specs: dict[str, dict[ClusterSpec, int]] = field(default_factory=dict)
+    _names: dict[str, set[str]] = field(default_factory=dict)
+    _built: dict[str, Cluster] = field(default_factory=dict)
+    _stale: set[str] = field(default_factory=set)
+    _result: tuple[Cluster, ...] = ()
+
+    def add(self, spec: ClusterSpec) -> None:
+        """One more route refers to ``spec``."""
+        counts = self._specs.setdefault(spec.name, {})
+        if spec not in counts:
+            self._stale.add(spec.name)
+            self._names.setdefault(spec.pool, set()).add(spec.name)
+        counts[spec] = counts.get(spec, 0) + 1
+
+    def remove(self, spec: ClusterSpec) -> None:
+        """One route less refers to ``spec``."""
+        counts = self._specs[spec.name]
+        counts[spec] -= 1
+        if counts[spec]:
+            return
+        del counts[spec]
+        self._stale.add(spec.name)
+        if not counts:
+            del self._specs[spec.name]
+            names = self._names[spec.pool]
+            names.discard(spec.name)
+            if not names:
+                del self._names[spec.pool]
+
+    def endpoints_changed(self, pools: Iterable[str]) -> None:
+        """The endpoints of ``pools`` may be others; one that ends in a colon stands for all ports."""
+        for pool in pools:
+            if not pool.endswith(":"):
+                self._stale |= self._names.get(pool, set())
+                continue
+            for known, names in self._names.items():
+                if known.startswith(pool):
+                    self._stale |= names
+
+    def clusters(self, lookup: EndpointLookup) -> tuple[Cluster, ...]:
+        """Every cluster in use, sorted by name; the same tuple when nothing changed."""
+        changed = False
+        for name in self._stale:
+            specs = self._specs.get(name)
+            cluster = _build(specs, lookup) if specs else None
+            if cluster != self._built.get(name):
+                changed = True
+                self._put(name, cluster)
+        self._stale.clear()
+        if changed:
+            self._result = tuple(self._built[name] for name in sorted(self._built))
+        return self._result
+
+    def _put(self, name: str, cluster: Cluster | None) -> None:
+        if cluster is None:
+            del self._built[name]
+        else:
+            self._built[name] = cluster
+
+
+def _build(specs: Iterable[ClusterSpec], lookup: EndpointLookup) -> Cluster:
+    listed = list(specs)
+    spec, settings = listed[0], listed[0].settings
+    return Cluster(
+        name=spec.name,
+        eds_name=spec.pool,
+        origins=tuple(sorted({origin for each in listed for origin in each.origins})),
+        endpoints=lookup(spec.pool),
+        dns=settings.dns,
+        protocol=settings.protocol,
+        connect_timeout_ms=settings.connect_timeout_ms,
+        load_balancer=settings.load_balancer,
+        active_check=settings.active_check,
+        outlier_detection=settings.outlier_detection,
+        panic_threshold=settings.panic_threshold,
+        thresholds=settings.thresholds,
+        tls=settings.tls,
+    )

@@ -1,0 +1,95 @@
+"""The last steps: whole gateways, and the status of every object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from fluxgate.api.v1alpha1 import Resource
+from fluxgate.ir import ApiKeyTable, CertificateIR, Cluster, Gateway
+from fluxgate.resources import ObjectRef
+from fluxgate.translator.certificates import certificate_of
+from fluxgate.translator.findings import Finding, status_of
+from fluxgate.translator.gateways import GatewayFact
+from fluxgate.translator.routes import conflicts_of
+from fluxgate.translator.view import Built, View
+
+
+def finish_gateways(view: View) -> dict[str, Gateway]:
+    """Put the gateways together; one in which nothing changed is the same object as before."""
+    before, view.built = view.built, {}
+    for fact in sorted(view.gateways.values(), key=lambda fact: fact.scope.key):
+        view.built[fact.scope.key] = _finish(fact, before.get(fact.scope.key), view)
+    view.stale_pools.clear()
+    return {key: built.gateway for key, built in view.built.items()}
+
+
+def _finish(fact: GatewayFact, before: Built | None, view: View) -> Built:
+    key, base = fact.scope.key, fact.base
+    serving = view.serving[key]
+    serving.clusters.endpoints_changed(view.stale_pools)
+    clusters = serving.clusters.clusters(view.endpoints)
+    keys = view.keys.table(key)
+    tables = serving.route_tables()
+    plans = tuple(sorted((*base.plans, *serving.buckets()), key=lambda plan: plan.name))
+    if before is not None and before.base is base and not view.changed("Secret"):
+        old = before.gateway
+        same = (
+            all(new is known for new, known in zip(tables, old.route_tables, strict=True))
+            and clusters is old.clusters
+            and keys is old.api_keys.keys
+            and plans == old.plans
+        )
+        if same:
+            return before
+    gateway = replace(
+        base,
+        route_tables=tables,
+        clusters=clusters,
+        api_keys=ApiKeyTable(base.api_keys.prefixes, keys),
+        plans=plans,
+        certificates=_certificates(base, clusters, view),
+    )
+    return Built(gateway, base)
+
+
+def _certificates(
+    base: Gateway, clusters: tuple[Cluster, ...], view: View
+) -> tuple[CertificateIR, ...]:
+    names = {name for name in _certificate_names(base, clusters) if name}
+    found = (certificate_of(name, view.secret) for name in sorted(names))
+    return tuple(each for each in found if each is not None)
+
+
+def _certificate_names(base: Gateway, clusters: tuple[Cluster, ...]) -> Iterator[str]:
+    for listener in base.listeners:
+        if listener.tls is not None:
+            yield from listener.tls.certificates
+            yield listener.tls.client_ca
+    for cluster in clusters:
+        if cluster.tls is not None:
+            yield cluster.tls.ca_secret
+            yield cluster.tls.client_secret
+
+
+def finish_statuses(view: View) -> None:
+    """Make the statuses of every object that was touched."""
+    for ref in view.touched:
+        obj = view.resources.get(ref)
+        if isinstance(obj, Resource):
+            rejected = view.changes.rejected.get(ref)
+            generation = obj.metadata.generation
+            view.statuses[ref] = status_of(ref, generation, _findings(ref, view), rejected)
+        else:
+            view.statuses.pop(ref, None)
+
+
+def _findings(ref: ObjectRef, view: View) -> tuple[Finding, ...]:
+    if ref.kind == "Route":
+        fragment = view.fragments.get(ref)
+        if fragment is None:
+            return ()
+        return (*fragment.findings, *conflicts_of(fragment, view))
+    if ref.kind == "ApiKey":
+        return view.keys.findings(ref) if ref in view.keys.facts else ()
+    return view.findings.get(ref, ())

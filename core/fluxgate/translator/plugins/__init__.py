@@ -1,0 +1,11 @@
+"""The types of policy that Plugins may have, one module each, and the one table of them."""
+
+from __future__ import annotations
+
+from fluxgate.translator.plugins import cors, key_auth, rate_limit
+from fluxgate.translator.plugins.base import Limit, Policies, PolicyType
+
+POLICY_TYPES: tuple[PolicyType, ...] = (cors.POLICY, key_auth.POLICY, rate_limit.POLICY)
+"""In the order in which Envoy runs them."""
+
+__all__ = ["POLICY_TYPES", "Limit", "Policies", "PolicyType"]

@@ -1,0 +1,216 @@
+"""Routes: from one Route to a fragment of every gateway that serves it.
+
+A Route whose policies cannot be resolved stays in its place and answers 503, so
+that no less protected route takes its requests. A Route that has no backend left
+answers 502. A Route whose tenant cannot be resolved claims nothing at all: which
+hosts it may have is not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fluxgate.api.v1alpha1 import Route
+from fluxgate.ir import (
+    DirectResponse,
+    Forward,
+    HTTPRoute,
+    PlanBucket,
+    RouteAction,
+)
+from fluxgate.resources import ObjectRef, ref_of
+from fluxgate.routing.precedence import route_sort_key
+from fluxgate.status import Reason
+from fluxgate.translator.cross_origin import PREFLIGHT_REFUSED, variants
+from fluxgate.translator.findings import Finding, invalid, partly, rank_of, unresolved
+from fluxgate.translator.forwarding import Forwarding, build_forward, resolve_forwarding
+from fluxgate.translator.gateways import GatewayScope
+from fluxgate.translator.route_matches import build_match
+from fluxgate.translator.route_policies import Protection, resolve_policies
+from fluxgate.translator.serving import Fragment, Part
+from fluxgate.translator.tables import Claim
+from fluxgate.translator.tenants import TenantFact, allowed_hosts, question
+from fluxgate.translator.view import View
+
+REFUSED = DirectResponse(503, "This route is not available: its policies could not be set up.")
+NO_BACKEND = DirectResponse(502, "This route has no backend.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A route that takes part: for whom, on which hosts, to where."""
+
+    route: Route
+    ref: ObjectRef
+    tenant: TenantFact | None
+    hosts: tuple[str, ...]
+    forwarding: Forwarding
+
+
+def compile_route(route: Route, view: View) -> Fragment:
+    """Translate one Route with what ``view`` knows of everything else."""
+    ref, spec = ref_of(route), route.spec
+    if ref in view.changes.rejected:
+        return Fragment()
+    if not spec.enabled:
+        return Fragment(findings=(invalid("spec.enabled is false", Reason.DISABLED),))
+    used = {question(ref.namespace, spec.tenant)}
+    tenant = view.tenants.tenant_of(ref.namespace, spec.tenant)
+    if isinstance(tenant, Finding):
+        return Fragment(findings=(tenant,), used=frozenset(used))
+    findings: list[Finding] = []
+    hosts = _hosts(route, tenant, findings)
+    forwarding = resolve_forwarding(route, view, tenant.name if tenant else None)
+    used |= forwarding.used
+    findings.extend(forwarding.findings)
+    placed = _Placed(route, ref, tenant, hosts, forwarding)
+    parts = []
+    for scope in _scopes(route, view, findings):
+        protection = resolve_policies(route, view, scope, tenant)
+        used |= protection.used
+        findings.extend(protection.findings)
+        listeners = _listeners(route, scope)
+        if listeners and hosts:
+            parts.append(_part(placed, scope, listeners, protection))
+    return Fragment(tuple(parts), tuple(dict.fromkeys(findings)), frozenset(used))
+
+
+def _hosts(route: Route, tenant: TenantFact | None, findings: list[Finding]) -> tuple[str, ...]:
+    hosts, refused = allowed_hosts(tuple(dict.fromkeys(route.spec.hosts)), tenant)
+    if refused and tenant:
+        message = (
+            f"spec.hosts: {', '.join(refused)} not allowed for {tenant.ref}; "
+            f"allowed: {', '.join(tenant.hosts)}"
+        )
+        make = partly if hosts else invalid
+        findings.append(make(message, Reason.HOST_NOT_ALLOWED))
+    return hosts
+
+
+def _scopes(route: Route, view: View, findings: list[Finding]) -> list[GatewayScope]:
+    known = [fact.scope for fact in view.gateways.values()]
+    wanted = route.spec.gateways
+    scopes = [each for each in known if not wanted or each.ref.name in wanted]
+    names = sorted({each.ref.name for each in known})
+    listed = ", ".join(names) or "none"
+    absent = [name for name in wanted if name not in names]
+    if absent:
+        findings.append(
+            unresolved(
+                f"spec.gateways: there is no GatewayConfig {', '.join(absent)}; known: {listed}"
+            )
+        )
+    if not scopes:
+        findings.append(
+            invalid("no GatewayConfig serves this route; create one", Reason.NO_GATEWAY)
+        )
+    elif not any(_listeners(route, scope) for scope in scopes):
+        listeners = sorted({name for scope in scopes for name in scope.listeners})
+        findings.append(
+            invalid(
+                "spec.listeners: none of these listeners is served; "
+                f"served: {', '.join(listeners) or 'none'}",
+                Reason.NO_GATEWAY,
+            )
+        )
+    return sorted(scopes, key=lambda scope: scope.key)
+
+
+def _listeners(route: Route, scope: GatewayScope) -> tuple[str, ...]:
+    wanted = route.spec.listeners
+    return tuple(name for name in scope.listeners if not wanted or name in wanted)
+
+
+def _part(
+    placed: _Placed, scope: GatewayScope, listeners: tuple[str, ...], protection: Protection
+) -> Part:
+    action = _action(placed, scope, protection)
+    rank = rank_of(placed.route)
+    claims = tuple(
+        Claim(host, index, synthetic, rank, route_sort_key(host, built), built)
+        for index, synthetic, built in _http_routes(placed, action, protection)
+        for host in placed.hosts
+    )
+    served = isinstance(action, Forward)
+    buckets: tuple[PlanBucket, ...] = (protection.bucket,) if protection.bucket else ()
+    return Part(
+        gateway=scope.key,
+        listeners=listeners,
+        claims=claims,
+        clusters=placed.forwarding.clusters if served else (),
+        buckets=buckets,
+    )
+
+
+def _action(placed: _Placed, scope: GatewayScope, protection: Protection) -> RouteAction:
+    if protection.refuse:
+        return REFUSED
+    if not placed.forwarding.destinations:
+        return NO_BACKEND
+    return build_forward(placed.route, placed.forwarding, scope)
+
+
+def _http_routes(
+    placed: _Placed, action: RouteAction, protection: Protection
+) -> Iterator[tuple[int, bool, HTTPRoute]]:
+    """(match number, made up, IR route) for every match."""
+    spec, ref = placed.route.spec, placed.ref
+    created = placed.route.metadata.creation_timestamp
+    for index, match in enumerate(spec.matches):
+        for variant in variants(build_match(match), protection.cors):
+            refused = DirectResponse(403, PREFLIGHT_REFUSED)
+            yield (
+                index,
+                variant.synthetic,
+                HTTPRoute(
+                    name=f"route/{ref.namespace}/{ref.name}/{index}{variant.suffix}",
+                    origin=ref,
+                    match=variant.match,
+                    action=refused if variant.preflight else action,
+                    priority=spec.priority,
+                    created=created,
+                    key_auth=None if variant.preflight else protection.key_auth,
+                    cors=variant.cors,
+                    plan="" if variant.preflight else protection.plan,
+                    realtime=spec.realtime,
+                ),
+            )
+
+
+def conflicts_of(fragment: Fragment, view: View) -> tuple[Finding, ...]:
+    """Which claims of a Route others hold; not accepted when none is left."""
+    lost: dict[str, None] = {}
+    kept = False
+    for part in fragment.parts:
+        serving = view.serving[part.gateway]
+        taken = {
+            (listener, id(claim)): holder for listener, claim, holder in serving.conflicts(part)
+        }
+        for listener in part.listeners:
+            for claim in part.claims:
+                if claim.synthetic:
+                    continue
+                holder = taken.get((listener, id(claim)))
+                if holder is None:
+                    kept = True
+                else:
+                    lost[_conflict(claim, holder)] = None
+    if not lost:
+        return ()
+    shown = list(lost)[:8]
+    if len(lost) > len(shown):
+        shown.append(f"and {len(lost) - len(shown)} more")
+    make = partly if kept else invalid
+    return (make("; ".join(shown), Reason.CONFLICTED),)
+
+
+def _conflict(claim: Claim, holder: Claim) -> str:
+    path = claim.route.match.path
+    where = f"spec.matches[{claim.index}]: {path.kind} {path.value} on host {claim.host}"
+    if holder.route.origin == claim.route.origin:
+        return f"{where} repeats spec.matches[{holder.index}]; remove one"
+    return (
+        f"{where} is already claimed by {holder.route.origin}, which is older; "
+        "change the match or the priority"
+    )

@@ -1,0 +1,181 @@
+"""The route table of one listener: claims, conflicts, and virtual hosts in order.
+
+A *claim* is a host, a priority and a match. Of several routes with the same claim
+the one with the lowest rank holds it; the others are not served there.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from fluxgate.ir import HTTPRoute, RouteTable, VirtualHost
+from fluxgate.resources import ObjectRef
+from fluxgate.routing.hosts import covers
+from fluxgate.translator.findings import Rank
+
+Entry = tuple[tuple[Any, ...], HTTPRoute]
+"""A sort key and its route; keys are unique, so routes are never compared."""
+
+_BULK = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One route on one host. What users wrote outranks what translation made up."""
+
+    host: str
+    index: int
+    synthetic: bool
+    rank: Rank
+    key: tuple[Any, ...]
+    route: HTTPRoute
+
+    @property
+    def place(self) -> Hashable:
+        """What only one route can hold."""
+        return (self.host, self.route.priority, self.route.match)
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """The smallest holds the place."""
+        return (self.synthetic, self.rank, self.index, self.route.name)
+
+
+@dataclass(slots=True)
+class Table:
+    """Virtual hosts that are kept in order while routes come and go."""
+
+    name: str
+    _claims: dict[Hashable, Claim | list[Claim]] = field(default_factory=dict)
+    _own: dict[str, list[Entry]] = field(default_factory=dict)
+    _added: dict[str, dict[int, Claim]] = field(default_factory=dict)
+    _removed: dict[str, dict[int, Claim]] = field(default_factory=dict)
+    _hosts: dict[str, VirtualHost] = field(default_factory=dict)
+    _result: RouteTable | None = None
+
+    def add(self, claim: Claim) -> set[ObjectRef]:
+        """Take a claim; returns the objects whose conflicts changed."""
+        place = claim.place
+        held = self._claims.get(place)
+        if held is None:
+            self._claims[place] = claim
+            self._show(claim)
+            return set()
+        claims = held if isinstance(held, list) else [held]
+        before = claims[0]
+        insort(claims, claim, key=lambda each: each.order)
+        self._claims[place] = claims
+        return self._exchange(before, claims) or {claim.route.origin}
+
+    def remove(self, claim: Claim) -> set[ObjectRef]:
+        """Give a claim back; returns the objects whose conflicts changed."""
+        place = claim.place
+        held = self._claims[place]
+        if not isinstance(held, list):
+            del self._claims[place]
+            self._hide(claim)
+            return set()
+        before = held[0]
+        del held[next(index for index, each in enumerate(held) if each is claim)]
+        if len(held) == 1:
+            self._claims[place] = held[0]
+        return self._exchange(before, held)
+
+    def holder(self, claim: Claim) -> Claim:
+        """Who holds the place that ``claim`` wants."""
+        held = self._claims[claim.place]
+        return held[0] if isinstance(held, list) else held
+
+    def build(self) -> RouteTable:
+        """The table now; the same object when nothing changed."""
+        stale = self._settle()
+        if stale or self._result is None:
+            for host in self._concerned(stale):
+                if host in self._own:
+                    self._hosts[host] = VirtualHost(host, self._routes(host))
+                else:
+                    self._hosts.pop(host, None)
+            ordered = tuple(self._hosts[host] for host in sorted(self._hosts))
+            self._result = RouteTable(self.name, ordered)
+        return self._result
+
+    def _exchange(self, before: Claim, claims: list[Claim]) -> set[ObjectRef]:
+        """Serve the new holder, if it is new; then every claimant's status names another."""
+        if claims[0] is before:
+            return set()
+        self._hide(before)
+        self._show(claims[0])
+        return {before.route.origin, *(each.route.origin for each in claims)}
+
+    def _show(self, claim: Claim) -> None:
+        if self._removed.get(claim.host, {}).pop(id(claim), None) is None:
+            self._added.setdefault(claim.host, {})[id(claim)] = claim
+
+    def _hide(self, claim: Claim) -> None:
+        if self._added.get(claim.host, {}).pop(id(claim), None) is None:
+            self._removed.setdefault(claim.host, {})[id(claim)] = claim
+
+    def _settle(self) -> set[str]:
+        """Bring the sorted lists up to date; returns the hosts whose own list changed."""
+        stale = {host for host, claims in self._added.items() if claims}
+        stale |= {host for host, claims in self._removed.items() if claims}
+        for host, hidden in self._removed.items():
+            own = self._own.get(host, [])
+            for claim in hidden.values():
+                del own[bisect_left(own, claim.key, key=_key)]
+        for host, shown in self._added.items():
+            own = self._own.setdefault(host, [])
+            entries = [(claim.key, claim.route) for claim in shown.values()]
+            if len(entries) > _BULK:
+                own.extend(entries)
+                own.sort(key=_key)
+            else:
+                for entry in entries:
+                    insort(own, entry, key=_key)
+        for host in stale:
+            if not self._own.get(host):
+                self._own.pop(host, None)
+        self._added.clear()
+        self._removed.clear()
+        return stale
+
+    def _concerned(self, stale: set[str]) -> set[str]:
+        """``stale`` and every host that a stale pattern covers."""
+        patterns = [host for host in stale if host.startswith("*")]
+        if not patterns:
+            return stale
+        hosts = self._own.keys() | stale
+        return stale | {host for host in hosts if any(covers(each, host) for each in patterns)}
+
+    def _routes(self, host: str) -> tuple[HTTPRoute, ...]:
+        merged: list[Entry] = []
+        disordered = False
+        for pattern in _patterns(host):
+            entries = self._own.get(pattern)
+            if not entries:
+                continue
+            # keys begin with priority and host: mostly, one list simply follows the other
+            disordered = disordered or (bool(merged) and merged[-1][0] > entries[0][0])
+            merged = merged + entries if merged else entries
+        if disordered:
+            merged = sorted(merged, key=_key)
+        return tuple([route for _, route in merged])
+
+
+def _key(entry: Entry) -> tuple[Any, ...]:
+    return entry[0]
+
+
+def _patterns(host: str) -> Iterator[str]:
+    """``host`` and every pattern that covers it, the most specific first."""
+    yield host
+    if host == "*":
+        return
+    rest = host.removeprefix("*.")
+    while "." in rest:
+        rest = rest.partition(".")[2]
+        yield f"*.{rest}"
+    yield "*"

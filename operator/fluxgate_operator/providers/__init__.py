@@ -1,0 +1,1 @@
+"""Where resources come from. A provider only parses and feeds the store."""

@@ -1,0 +1,73 @@
+"""What the composition roots are told. Built by the command line, passed down, never global."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class BackOffSettings:
+    """Exponential back-off with jitter. Seconds; a run of ``stable`` seconds resets it."""
+
+    first: float = 0.1
+    factor: float = 2.0
+    limit: float = 15.0
+    jitter: float = 0.2
+    stable: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoySettings:
+    """One supervised Envoy.
+
+    ``path`` is the binary, None to search for it. ``concurrency`` is the number of
+    worker threads, 0 for one per CPU. ``admin_port`` is on loopback, 0 for a free one,
+    None for a Unix socket in the state folder. ``max_heap_bytes`` arms the overload
+    manager's heap monitor. ``drain_seconds`` is how long open requests may take to end.
+    """
+
+    path: Path | None = None
+    concurrency: int = 0
+    admin_port: int | None = 0
+    drain_seconds: float = 30.0
+    kill_seconds: float = 5.0
+    log_level: str = "warning"
+    max_connections: int = 50_000
+    max_heap_bytes: int | None = None
+    back_off: BackOffSettings = field(default_factory=BackOffSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class HoldoffSettings:
+    """How a burst of changes is coalesced. Seconds.
+
+    The first change after idle waits ``delay``; each further change within it extends
+    the wait by ``delay`` again, to ``ceiling`` in all.
+    """
+
+    delay: float = 0.002
+    ceiling: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class StandaloneSettings:
+    """``fluxgate run``: a folder, one Envoy, no Kubernetes.
+
+    ``xds_port`` 0 picks a free one. ``http_port`` replaces the port of the gateway's
+    first HTTP listener: None keeps it, 0 picks a free one. ``gateway`` names the
+    GatewayConfig to serve (``namespace/name`` or ``name``); None takes the first.
+    ``validations`` is how many ``envoy --mode validate`` may run at a time.
+    """
+
+    config_dir: Path
+    state_dir: Path
+    envoy: EnvoySettings = field(default_factory=EnvoySettings)
+    gateway: str | None = None
+    xds_port: int = 0
+    http_port: int | None = None
+    holdoff: HoldoffSettings = field(default_factory=HoldoffSettings)
+    node_id: str = "standalone"
+    probe_seconds: float = 5.0
+    validations: int = 2
+    validate_seconds: float = 20.0

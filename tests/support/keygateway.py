@@ -14,9 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from envoy.config.accesslog.v3 import accesslog_pb2 as accesslog_v3
 from envoy.config.bootstrap.v3 import bootstrap_pb2 as bootstrap_v3
 from envoy.config.core.v3 import extension_pb2 as extension_v3
 from envoy.config.route.v3 import route_components_pb2 as route_v3
+from envoy.extensions.access_loggers.stream.v3 import stream_pb2 as stream_v3
 from envoy.extensions.filters.http.router.v3 import router_pb2 as router_v3
 from envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as hcm_v3,
@@ -38,6 +40,7 @@ from fluxgate.ir import (
 )
 from fluxgate.resources import ObjectRef
 from fluxgate.snapshot import SnapshotResource
+from fluxgate.xds import names
 from fluxgate.xds.httpfilters.api_key_auth import ApiKeyAuth
 from fluxgate.xds.httpfilters.base import HTTPFilter
 from fluxgate.xds.httpfilters.plan_limit import PlanLimit
@@ -101,10 +104,23 @@ def route_message(of: HTTPRoute) -> route_v3.Route:
     return message
 
 
+def _access_log() -> accesslog_v3.AccessLog:
+    config = stream_v3.StdoutAccessLog()
+    fields = {
+        name: f"%DYNAMIC_METADATA({names.AUTH_METADATA}:{name})%"
+        for name in ("key_id", "tenant", "plan", "subject")
+    }
+    config.log_format.json_format.update({"status": "%RESPONSE_CODE%", **fields})
+    log = accesslog_v3.AccessLog(name="envoy.access_loggers.stdout")
+    log.typed_config.Pack(config)
+    return log
+
+
 class KeyGateway:
     """Envoy with ``routes``, and the keys and plans of a :class:`Gateway`.
 
-    ``upstream_port`` replaces the echo upstream by one of the caller's.
+    ``upstream_port`` replaces the echo upstream by one of the caller's; ``access_log``
+    writes what the filters say about a request to standard output.
     """
 
     def __init__(
@@ -117,6 +133,7 @@ class KeyGateway:
         address: str = "127.0.0.1",
         log_level: str = "warning",
         upstream_port: int = 0,
+        access_log: bool = False,
     ) -> None:
         self._gateway = of
         self._routes = routes
@@ -125,6 +142,7 @@ class KeyGateway:
         self._concurrency = concurrency
         self._log_level = log_level
         self._upstream_port = upstream_port
+        self._access_log = access_log
         self.echo = EchoUpstream()
 
     def __enter__(self) -> Self:
@@ -203,6 +221,8 @@ class KeyGateway:
             xff_num_trusted_hops=self._trusted_hops,
             normalize_path={"value": True},
         )
+        if self._access_log:
+            manager.access_log.append(_access_log())
         host = manager.route_config.virtual_hosts.add(name="all", domains=["*"])
         host.routes.extend(route_message(each) for each in self._routes)
         bootstrap = bootstrap_v3.Bootstrap(node={"id": "test", "cluster": "test"})

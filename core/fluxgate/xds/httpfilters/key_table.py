@@ -22,11 +22,14 @@ RECORD_WIDTH = 72
 MATCHES_NOTHING = "-"
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_SAFE = re.compile(r"[A-Za-z0-9_.:@/+=~*-]*")
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_.:@/+=~*-]")
 
 
 def encode_value(text: str) -> str:
     """``text`` with every byte outside the safe alphabet percent-encoded (UTF-8)."""
+    if _SAFE.fullmatch(text):
+        return text
     raw = text.encode("utf-8", "surrogatepass")
     return _UNSAFE.sub(lambda found: b"%%%02X" % found[0][0], raw).decode("ascii")
 

@@ -45,7 +45,7 @@ local function blocks_of(text)
   return blocks
 end
 
--- The record on the line at an offset: identity headers, metadata, and what to check.
+-- The record on the line at an offset: whose the key is, and what to check.
 local function parse_record(offset)
   local line = sub(ATTRIBUTES, offset + 1, find(ATTRIBUTES, "\n", offset + 1, true) - 1)
   local id, tenant, workspace, subject, role, audience, plan, expires, scopes, cidrs = match(
@@ -53,10 +53,7 @@ local function parse_record(offset)
   )
   local record = {
     id = id, tenant = tenant, subject = subject, audience = audience, plan = plan,
-    headers = {
-      "x-tenant-id", tenant, "x-workspace-id", workspace, "x-auth-subject", subject,
-      "x-pg-role", role, "x-auth-key-id", id, "x-auth-scopes", scopes,
-    },
+    identity = { tenant, workspace, subject, role, id, scopes },
     verdicts = setmetatable({}, { __mode = "k" }),
   }
   record.expires = expires ~= "0" and tonumber(expires) or nil
@@ -259,20 +256,23 @@ local function check(handle, record, policy)
   return nil
 end
 
-local NOBODY = { "x-tenant-id", "", "x-workspace-id", "", "x-auth-subject", "", "x-pg-role", "",
-  "x-auth-key-id", "", "x-auth-scopes", "" }
+local IDENTITY = { "x-tenant-id", "x-workspace-id", "x-auth-subject", "x-pg-role",
+  "x-auth-key-id", "x-auth-scopes" }
+local NOBODY = { "", "", "", "", "", "" }
 
-local function set_identity(headers, pairs_of)
-  for i = 1, 12, 2 do
-    local value = pairs_of[i + 1]
+local function set_identity(headers, values)
+  for i = 1, 6 do
+    local value = values[i]
     if value ~= "" then
-      headers:replace(pairs_of[i], value)
+      headers:replace(IDENTITY[i], value)
     else
-      headers:remove(pairs_of[i])
+      headers:remove(IDENTITY[i])
     end
   end
 end
 
+-- For limits and access logs. Each value is a crossing into Envoy: what is empty is left out,
+-- and the subject where it is the key itself.
 local function set_metadata(handle, record, plan)
   local metadata = handle:streamInfo():dynamicMetadata()
   metadata:set(AUTH_METADATA, "key_id", record.id)
@@ -282,7 +282,9 @@ local function set_metadata(handle, record, plan)
   if record.tenant ~= "" then
     metadata:set(AUTH_METADATA, "tenant", record.tenant)
   end
-  metadata:set(AUTH_METADATA, "subject", record.subject)
+  if record.subject ~= record.id then
+    metadata:set(AUTH_METADATA, "subject", record.subject)
+  end
 end
 
 -- Removes every credential from the request and returns the one key it carries; or nil and
@@ -349,13 +351,12 @@ local function authenticate(handle)
   if not record then
     return "401", find(key, ",", 1, true) and AMBIGUOUS or INVALID
   end
-  local status, sentence = check(handle, record, policy)
-  if status then
-    return status, sentence
-  end
-  set_identity(headers, record.headers)
   set_metadata(handle, record, policy.plan or record.plan)
-  return nil
+  local status, sentence = check(handle, record, policy)
+  if not status then
+    set_identity(headers, record.identity)
+  end
+  return status, sentence
 end
 
 -- Envoy lets a request pass when a script fails, so nothing may fail outside the pcall.

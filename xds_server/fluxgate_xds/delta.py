@@ -88,7 +88,7 @@ class DeltaSession(Session[discovery_v3.DeltaDiscoveryRequest]):
             resources=tuple(upserts.values()),
             changed=upserts,
             removed=tuple(absent),
-            whole=len(upserts) == len(everything),
+            whole=upserts.keys() == everything.keys(),
         )
         return self._send(stream, response, snapshot)
 

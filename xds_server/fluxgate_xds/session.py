@@ -126,8 +126,11 @@ class Session(ABC, Generic[RequestT]):
 
     def _accept(self, stream: TypeStream, response: Response, now: float) -> None:
         for name in response.removed:
+            asked_again = name in stream.owed
             self._drop(stream, name)
             stream.todo.add(name)
+            if asked_again:
+                stream.owed.add(name)
             if name in stream.subscription.names:
                 stream.held[name] = ABSENT
         for name, resource in response.changed.items():
@@ -222,11 +225,10 @@ class Session(ABC, Generic[RequestT]):
         self, stream: TypeStream, missing: set[Reference], snapshot: Snapshot
     ) -> dict[str, SnapshotResource]:
         """What is to be sent and refers to nothing that the client lacks."""
-        resources = snapshot.of_type(stream.type_url)
         return {
-            name: resources[name]
-            for name in stream.needs[Need.SEND]
-            if resources[name].references.isdisjoint(missing)
+            name: resource
+            for name, resource in stream.upserts(snapshot).items()
+            if resource.references.isdisjoint(missing)
         }
 
     def _missing(self, stream: TypeStream, snapshot: Snapshot) -> set[Reference]:
@@ -248,7 +250,7 @@ class Session(ABC, Generic[RequestT]):
     def _complete(self, snapshot: Snapshot) -> bool:
         """Whether the client has acknowledged every addition except the final ones."""
         return not any(
-            stream.inflight or stream.needs[Need.SEND] or stream.needs[Need.REFUSED]
+            stream.inflight or stream.upserts(snapshot) or stream.needs[Need.REFUSED]
             for stream in self._types.values()
         ) and all(self._is_final(reference, snapshot) for reference, _ in self._outstanding())
 

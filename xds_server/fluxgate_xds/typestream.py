@@ -69,6 +69,8 @@ class Need(Enum):
 
     NOTHING = auto()
     SEND = auto()
+    SEND_OLD = auto()
+    """What the client has and will lose, since it asks for it in the meantime."""
     SEND_FINAL = auto()
     REFUSED = auto()
     TELL_ABSENT = auto()
@@ -118,6 +120,8 @@ class TypeStream:
         wanted, have = self.wanted(name, snapshot), self.held.get(name)
         unsure = self.unsure.get(name)
         if wanted is None:
+            if name in self.owed and have is not None and have.resource is not None:
+                return Need.SEND_OLD
             if unsure is not None or (have is not None and have is not ABSENT):
                 refusal = self.unremoved.get(name)
                 return Need.REFUSED if refusal is not None and refusal.stands else Need.REMOVE
@@ -160,6 +164,13 @@ class TypeStream:
                 self.unsure[name] = Unsure(resource, refusal)
         for name in response.removed:
             self.unremoved[name] = refusal
+
+    def upserts(self, snapshot: Snapshot) -> dict[str, SnapshotResource]:
+        """The resources to add, final ones apart, by name."""
+        resources = snapshot.of_type(self.type_url)
+        new = {name: resources[name] for name in self.needs[Need.SEND]}
+        old = {name: self.held[name].resource for name in self.needs[Need.SEND_OLD]}
+        return {**new, **{name: each for name, each in old.items() if each is not None}}
 
     def forget(self, name: str) -> None:
         """The client is no longer interested in ``name``, so it keeps nothing under it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 from unit.xds_server.simulated import (
     Client,
@@ -58,9 +58,20 @@ def expected(client: Client, snapshot: Snapshot) -> dict[str, dict[str, str]]:
     }
 
 
+def outline(snapshot: Snapshot | None) -> str:
+    """A snapshot in one short line, for the report of a failure."""
+    assert snapshot is not None
+    return " ".join(
+        f"{url.rpartition('.')[2][:4]}:{name}={each.payload.decode()}"
+        for url, named in snapshot.resources.items()
+        for name, each in named.items()
+    )
+
+
 def play(data: st.DataObject, client: Client, *, reconnects: bool) -> Snapshot:
     """Random steps, then a good last snapshot and peace."""
     client.publish(data.draw(snapshots(), label="first"))
+    note(outline(client.session.snapshot))
     for action in data.draw(st.lists(st.sampled_from(range(60)), max_size=60), label="steps"):
         if action < 25 and client.outbox:
             client.deliver_request()
@@ -68,12 +79,14 @@ def play(data: st.DataObject, client: Client, *, reconnects: bool) -> Snapshot:
             client.deliver_response()
         elif action < 57:
             client.publish(data.draw(snapshots(), label="next"))
+            note(outline(client.session.snapshot))
         elif reconnects:
             current = client.session.snapshot
             client.connect()
             assert current is not None
             client.publish(current)
     last = data.draw(snapshots(bad=False), label="last")
+    note(outline(last))
     client.publish(last)
     client.settle()
     return last

@@ -1,0 +1,199 @@
+"""A second, independent client: gRPC's own xDS resolver finds a server through ours."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Self
+
+import grpc
+import grpc.aio
+import pytest
+from envoy.config.cluster.v3 import cluster_pb2 as cluster_v3
+from envoy.config.endpoint.v3 import endpoint_pb2 as endpoint_v3
+from envoy.config.listener.v3 import listener_pb2 as listener_v3
+from envoy.config.route.v3 import route_pb2 as route_v3
+from envoy.extensions.filters.http.router.v3 import router_pb2  # noqa: F401 - for the JSON parser
+from envoy.extensions.filters.network.http_connection_manager.v3 import (  # noqa: F401
+    http_connection_manager_pb2,
+)
+from feature.xds_server import grpc_xds_client
+from google.protobuf import json_format
+from google.protobuf.message import Message
+
+from fluxgate.ports import SyncState
+from fluxgate.snapshot import Snapshot, SnapshotResource
+from fluxgate.xds import typeurl
+from fluxgate_xds.cache import SnapshotCache
+from fluxgate_xds.nodes import NodeRegistry
+from fluxgate_xds.server import XdsServer, XdsServerSettings
+
+GATEWAY = "default/main"
+TARGET = "echo.example.com:50051"
+ADS = {"ads": {}, "resource_api_version": "V3"}
+
+
+class EchoServer:
+    """A gRPC server that answers with its name and what it was told."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._server = grpc.aio.server()
+        method = grpc.unary_unary_rpc_method_handler(self._say)
+        handler = grpc.method_handlers_generic_handler("echo.Echo", {"Say": method})
+        self._server.add_generic_rpc_handlers((handler,))
+        self.port = self._server.add_insecure_port("127.0.0.1:0")
+
+    async def __aenter__(self) -> Self:
+        await self._server.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._server.stop(0.5)
+
+    async def _say(self, request: bytes, _: object) -> bytes:
+        return self._name.encode() + b" heard " + request
+
+
+def resource(
+    url: str,
+    kind: type[Message],
+    name: str,
+    body: dict[str, Any],
+    *refs: tuple[str, str],
+    **kw: Any,
+) -> SnapshotResource:
+    payload = json_format.ParseDict(body, kind()).SerializeToString(deterministic=True)
+    return SnapshotResource.of(url, name, payload, references=refs, **kw)
+
+
+def snapshot(port: int) -> Snapshot:
+    extensions = "type.googleapis.com/envoy.extensions.filters"
+    manager = {
+        "@type": f"{extensions}.network.http_connection_manager.v3.HttpConnectionManager",
+        "rds": {"route_config_name": "echo", "config_source": ADS},
+        "http_filters": [
+            {"name": "router", "typed_config": {"@type": f"{extensions}.http.router.v3.Router"}}
+        ],
+    }
+    listener = {"name": TARGET, "api_listener": {"api_listener": manager}}
+    host = {
+        "name": "echo",
+        "domains": [TARGET],
+        "routes": [{"match": {"prefix": ""}, "route": {"cluster": "echo"}}],
+    }
+    cluster = {
+        "name": "echo",
+        "type": "EDS",
+        "eds_cluster_config": {"eds_config": ADS},
+    }
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+    locality = {
+        "locality": {"zone": "a"},
+        "load_balancing_weight": 1,
+        "lb_endpoints": [{"endpoint": {"address": address}}],
+    }
+    return Snapshot.of(
+        [
+            resource(
+                typeurl.LISTENER,
+                listener_v3.Listener,
+                TARGET,
+                listener,
+                (typeurl.ROUTE, "echo"),
+                on_demand=True,
+            ),
+            resource(
+                typeurl.ROUTE,
+                route_v3.RouteConfiguration,
+                "echo",
+                {"name": "echo", "virtual_hosts": [host]},
+                (typeurl.CLUSTER, "echo"),
+            ),
+            resource(
+                typeurl.CLUSTER, cluster_v3.Cluster, "echo", cluster, (typeurl.ENDPOINT, "echo")
+            ),
+            resource(
+                typeurl.ENDPOINT,
+                endpoint_v3.ClusterLoadAssignment,
+                "echo",
+                {"cluster_name": "echo", "endpoints": [locality]},
+            ),
+        ]
+    )
+
+
+class Client:
+    """The client process."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def say(self, word: str) -> str:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{word}\n".encode())
+        answer = await asyncio.wait_for(self._process.stdout.readline(), 30)
+        return answer.decode().strip()
+
+
+@pytest.fixture
+async def xds() -> AsyncIterator[tuple[SnapshotCache, NodeRegistry, int]]:
+    cache, registry = SnapshotCache(), NodeRegistry()
+    server = XdsServer(XdsServerSettings(port=0), cache, registry)
+    port = await server.start()
+    yield cache, registry, port
+    await server.stop(1.0)
+
+
+@pytest.fixture
+async def client(
+    xds: tuple[SnapshotCache, NodeRegistry, int], tmp_path: Path
+) -> AsyncIterator[Client]:
+    bootstrap = {
+        "xds_servers": [
+            {
+                "server_uri": f"127.0.0.1:{xds[2]}",
+                "channel_creds": [{"type": "insecure"}],
+                "server_features": ["xds_v3"],
+            }
+        ],
+        "node": {"id": "client-1", "cluster": GATEWAY},
+    }
+    path = tmp_path / "bootstrap.json"
+    path.write_text(json.dumps(bootstrap))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        grpc_xds_client.__file__,
+        env={**os.environ, "GRPC_XDS_BOOTSTRAP": str(path)},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    yield Client(process)
+    if process.returncode is None:
+        process.kill()
+    await process.wait()
+
+
+async def test_grpc_resolves_a_service_through_our_server_and_follows_its_endpoints(
+    xds: tuple[SnapshotCache, NodeRegistry, int], client: Client
+) -> None:
+    cache, registry, _ = xds
+    async with EchoServer("first") as first, EchoServer("second") as second:
+        cache.publish(GATEWAY, snapshot(first.port))
+        assert await client.say("hello") == "first heard hello"
+        moved = snapshot(second.port)
+        cache.publish(GATEWAY, moved)
+        async with asyncio.timeout(10):
+            while registry.nodes()[0].snapshot != moved.version:
+                await registry.changed()
+        async with asyncio.timeout(20):  # the client moves when its new connection is up
+            while (answer := await client.say("again")) != "second heard again":
+                assert answer == "first heard again"
+        (node,) = registry.nodes()
+    assert (node.id, node.gateway) == ("client-1", GATEWAY)
+    assert {each.state for each in node.types.values()} == {SyncState.SYNCED}

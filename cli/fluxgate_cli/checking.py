@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Any
 
-from google.protobuf.json_format import MessageToDict
 from pydantic import BaseModel, ConfigDict
 
 from fluxgate.ir import Gateway
@@ -112,8 +110,7 @@ async def _envoy_findings(
     folder: Folder, name: str, gateway: Gateway, validator: EnvoyValidator
 ) -> list[Finding]:
     snapshot = build_snapshot(gateway)
-    bootstrap: dict[str, Any] = MessageToDict(static_bootstrap(snapshot))
-    found = await validator.validate(bootstrap)
+    found = await validator.validate(static_bootstrap(snapshot))
     match found.verdict:
         case Verdict.OK:
             return []

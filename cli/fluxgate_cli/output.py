@@ -18,7 +18,8 @@ from rich.text import Text
 
 from fluxgate_cli.errors import CliError
 
-PIPE_WIDTH = 240
+PIPE_WIDTH = 100_000
+"""Columns of a stream that is no terminal: nothing is ever folded for a program."""
 
 
 class OutputFormat(StrEnum):
@@ -32,7 +33,7 @@ def console(*, stderr: bool = False) -> Console:
     """A console for one of the two streams as it is now."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else PIPE_WIDTH
-    return Console(file=stream, width=width, highlight=False, soft_wrap=not stream.isatty())
+    return Console(file=stream, width=width, highlight=False)
 
 
 def print_data(text: str) -> None:
@@ -55,8 +56,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) ->
     for row in rows:
         table.add_row(*row)
     out = console()
-    out.soft_wrap = False
-    out.print(table)
+    if out.is_terminal:
+        out.print(table)
+        return
+    with out.capture() as captured:
+        out.print(table)
+    print_data("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def say(text: str) -> None:

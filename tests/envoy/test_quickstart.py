@@ -1,0 +1,259 @@
+"""The quick start as a new user meets it: one command, one line, and the README's examples."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import selectors
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from support.client import request
+from support.console import Example, checked_examples
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 60.0
+STOP_SECONDS = 20.0
+
+pytestmark = pytest.mark.envoy
+
+
+@dataclass(slots=True)
+class Running:
+    """A quick start in the foreground of its own session."""
+
+    process: subprocess.Popen[str]
+    home: Path
+    gateway: str
+    key: str
+    ready: str
+
+    @property
+    def port(self) -> int:
+        return int(self.gateway.rpartition(":")[2])
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> tuple[int, str]:
+        """Interrupt it; returns its exit code and what else it wrote to standard output."""
+        self.process.send_signal(number)
+        rest, _ = self.process.communicate(timeout=STOP_SECONDS)
+        return self.process.returncode, rest
+
+
+@contextlib.contextmanager
+def quickstart(home: Path) -> Iterator[Running]:
+    """What ``make run`` runs, on a free port, with its things in ``home``."""
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("FLUXGATE_")},
+        "FLUXGATE_HTTP_PORT": "0",
+        "FLUXGATE_QUICKSTART_DIR": str(home),
+    }
+    home.parent.mkdir(parents=True, exist_ok=True)
+    errors = home.parent / "stderr.txt"
+    with errors.open("w") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "examples/quickstart/start.py"],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+    try:
+        ready = first_line(process, errors)
+        found = re.fullmatch(r"ready: gateway=(http://127\.0\.0\.1:\d+) demo-key=(\S+)\n", ready)
+        assert found, ready
+        yield Running(process, home, found[1], found[2], ready)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def first_line(process: subprocess.Popen[str], errors: Path) -> str:
+    """The first line of standard output, or a failure that shows what went to standard error."""
+    assert process.stdout is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        line = process.stdout.readline() if selector.select(START_SECONDS) else ""
+    assert line, f"no ready line; standard error:\n{errors.read_text()}"
+    return line
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with quickstart(tmp_path_factory.mktemp("readme") / "quickstart") as started:
+        yield started
+
+
+def run_example(running: Running, command: str) -> list[str]:
+    """Run one command of the README in a shell, as its reader would after ``make run``."""
+    done = subprocess.run(
+        ["bash", "-c", as_here(running, command)],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "KEY": running.key,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "NO_COLOR": "1",
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout.splitlines()
+
+
+def as_here(running: Running, text: str) -> str:
+    """The README's addresses and folders, as they are in this test."""
+    return text.replace("http://127.0.0.1:8080", running.gateway).replace(
+        ".fluxgate/quickstart", str(running.home)
+    )
+
+
+PORT_AND_PLACE = (
+    (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "<uuid>"),
+    (re.compile(r"fl[xc]_[a-z]+_[0-9A-Za-z]{20,}"), "<key>"),
+    (re.compile(r"(flx_[a-z]+_…)\w{4}"), r"\1<last four>"),
+    (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z"), "<time>"),
+    (re.compile(r"127\.0\.0\.1:\d+"), "<address>"),
+    (re.compile(r"(?i)^date: .*"), "date: <date>"),
+    (re.compile(r"(?i)^(content-length|x-envoy-upstream-service-time): \d+"), r"\1: <number>"),
+    (
+        re.compile(r"(?i)^(retry-after|x-ratelimit-reset|x-ratelimit-remaining): \d+"),
+        r"\1: <number>",
+    ),
+    (re.compile(r"\d+\.\d+ s\b"), "<seconds>"),
+    (re.compile(r"\bpid \d+"), "pid <pid>"),
+    (re.compile(r'("(?:user-agent|x-forwarded-for|x-envoy-[a-z-]+)": )"[^"]*"'), r'\1"<text>"'),
+    (re.compile(r" {2,}"), "  "),
+)
+
+
+def shape(line: str) -> str:
+    """A line without what differs from run to run."""
+    for pattern, name in PORT_AND_PLACE:
+        line = pattern.sub(name, line)
+    return line.strip()
+
+
+def examples() -> list[Example]:
+    return list(checked_examples((ROOT / "README.md").read_text(encoding="utf-8")))
+
+
+def test_the_readme_shows_every_answer_a_new_user_meets() -> None:
+    text = "\n".join("\n".join(each.answer) for each in examples())
+    for status in ("200", "401", "404", "429"):
+        assert re.search(rf"^(HTTP/1.1 )?{status}\b", text, re.MULTILINE), status
+    assert "retry-after" in text
+
+
+def test_the_readmes_commands_answer_as_printed(running: Running) -> None:
+    for example in examples():
+        answer = [shape(line) for line in run_example(running, example.command)]
+        printed = [shape(as_here(running, line)) for line in example.answer]
+        assert answer == printed, example.command
+
+
+def test_the_ready_line_is_the_only_line_on_standard_output(tmp_path: Path) -> None:
+    with quickstart(tmp_path / "quickstart") as started:
+        assert request(started.port, "/public/x").status == 200
+        code, rest = started.stop()
+        assert (code, rest) == (0, "")
+
+
+def test_an_interrupt_ends_every_process(tmp_path: Path) -> None:
+    with quickstart(tmp_path / "quickstart") as started:
+        family = psutil.Process(started.process.pid).children(recursive=True)
+        assert {child.name() for child in family} >= {"envoy"}
+        started.stop()
+        _, alive = psutil.wait_procs(family, timeout=STOP_SECONDS)
+        assert alive == []
+
+
+def test_a_second_start_keeps_the_key_and_the_users_edits(tmp_path: Path) -> None:
+    home = tmp_path / "quickstart"
+    with quickstart(home) as started:
+        first = started.key
+        started.stop(signal.SIGTERM)
+    routes = home / "config" / "routes.yaml"
+    routes.write_text(routes.read_text().replace("/public", "/open"))
+    with quickstart(home) as started:
+        assert started.key == first
+        assert request(started.port, "/open/x").status == 200
+        assert request(started.port, "/public/x").status == 404
+
+
+def test_the_demo_key_is_for_its_owner_only(running: Running) -> None:
+    file = running.home / "demo-key"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert file.read_text().strip() == running.key
+    held = "".join(path.read_text() for path in (running.home / "config").rglob("*.yaml"))
+    assert running.key not in held
+
+
+def test_the_committed_example_stays_as_it_is(running: Running) -> None:
+    changed = subprocess.run(
+        ["git", "status", "--porcelain", "--", "examples"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert [line for line in changed.splitlines() if line.endswith(".yaml")] == []
+
+
+def test_the_echo_ends_when_the_quick_start_is_killed(tmp_path: Path) -> None:
+    with quickstart(tmp_path / "quickstart") as started:
+        family = psutil.Process(started.process.pid).children(recursive=True)
+        echoes = [child for child in family if "echo.py" in " ".join(child.cmdline())]
+        started.process.kill()
+        started.process.wait()
+        try:
+            _, alive = psutil.wait_procs(echoes, timeout=STOP_SECONDS)
+            assert (len(echoes), alive) == (1, [])
+        finally:
+            for child in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
+
+
+def test_a_port_that_is_taken_is_an_error_and_not_a_hang(running: Running, tmp_path: Path) -> None:
+    port = str(running.port)
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "examples/quickstart/start.py"],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "FLUXGATE_HTTP_PORT": port,
+            "FLUXGATE_QUICKSTART_DIR": str(tmp_path / "q"),
+        },
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert port in done.stderr
+    assert "Traceback" not in done.stderr
+    assert time.monotonic() - started < START_SECONDS

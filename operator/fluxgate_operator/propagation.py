@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from structlog.typing import FilteringBoundLogger
+
 from fluxgate.ports import NodeReader, NodeState, SyncState
 from fluxgate.xds import typeurl
 from fluxgate_operator.notify import Signal
@@ -67,10 +69,12 @@ class PropagationTracker:
         self,
         reader: NodeReader,
         reconciler: Reconciler,
+        log: FilteringBoundLogger,
         make_prober: Callable[[ProbeTarget], Prober] = Prober,
     ) -> None:
         self._reader = reader
         self._reconciler = reconciler
+        self._log = log
         self._make_prober = make_prober
         self._proofs: dict[str, _Proof] = {}
         self._probers: dict[str, Prober] = {}
@@ -99,10 +103,10 @@ class PropagationTracker:
             for prober in self._probers.values():
                 prober.close()
 
-    async def wait(self, revision: int, timeout: float) -> Propagation:
-        """Who serves ``revision``, as soon as all do, or after ``timeout`` seconds."""
+    async def wait(self, revision: int, seconds: float) -> Propagation:
+        """Who serves ``revision``, as soon as all do, or after ``seconds``."""
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 while True:
                     changed = self.changed.subscribe()
                     found = self.report(revision)
@@ -189,6 +193,7 @@ class PropagationTracker:
             prober = self._probers[node.id] = self._make_prober(target)
         task = asyncio.create_task(self._prove(node, prober))
         self._probing[node.id] = (node.snapshot, task)
+        task.add_done_callback(self._check)
 
     async def _prove(self, node: NodeState, prober: Prober) -> None:
         wanted = self._reconciler.latest_sequence(node.gateway, node.snapshot)
@@ -200,6 +205,10 @@ class PropagationTracker:
         self._proofs[node.id] = _Proof(node.connected_at, node.snapshot, wanted)
         self._probing.pop(node.id, None)
         self.changed.notify()
+
+    def _check(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.error("a probe failed unexpectedly", error=repr(error))
 
     def _lag(self, node: NodeState) -> Lag:
         rejected = {

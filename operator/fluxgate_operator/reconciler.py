@@ -20,9 +20,9 @@ from fluxgate.ports import SnapshotSink
 from fluxgate.resources import ObjectRef, Resources, ResourceStore
 from fluxgate.snapshot import Snapshot
 from fluxgate_operator.holdoff import hold_off
-from fluxgate_operator.pipeline import Built, SetAside
-from fluxgate_operator.settings import HoldoffSettings
 from fluxgate_operator.notify import Signal
+from fluxgate_operator.pipeline import Built, SetAsides
+from fluxgate_operator.settings import HoldoffSettings
 
 _HISTORY = 4096
 
@@ -30,7 +30,7 @@ _HISTORY = 4096
 class Pipeline(Protocol):
     """From resources to snapshots; pure but for its caches."""
 
-    def build(self, resources: Resources, set_aside: SetAside) -> Built:
+    def build(self, resources: Resources, set_aside: SetAsides) -> Built:
         """Translate and build everything, without the objects set aside."""
         ...
 
@@ -41,7 +41,7 @@ class Reconciliation:
 
     sequence: int
     resources: Resources
-    set_aside: SetAside
+    set_aside: SetAsides
     built: Built
 
     @property
@@ -69,7 +69,7 @@ class Reconciler:
         self._log = log
         self._holdoff = holdoff or HoldoffSettings()
         self._wanted = asyncio.Event()
-        self._set_aside: SetAside = {}
+        self._set_aside: SetAsides = {}
         self._revisions: list[int] = []
         self._sequences: list[int] = []
         self._latest: dict[tuple[str, str], int] = {}
@@ -79,7 +79,7 @@ class Reconciler:
         self.done = Signal()
 
     @property
-    def set_aside(self) -> SetAside:
+    def set_aside(self) -> SetAsides:
         """The objects left out because Envoy rejects them."""
         return self._set_aside
 
@@ -87,7 +87,7 @@ class Reconciler:
         """Something changed; reconcile soon."""
         self._wanted.set()
 
-    def set_objects_aside(self, objects: SetAside) -> None:
+    def set_objects_aside(self, objects: SetAsides) -> None:
         """Leave exactly these objects out from now on."""
         if dict(objects) != dict(self._set_aside):
             self._set_aside = dict(objects)
@@ -114,7 +114,7 @@ class Reconciler:
                     self._sink.publish(name, snapshot)
             for name in self._gone(before, built):
                 self._sink.publish(name, Snapshot.of(()))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a bug must not take the gateway down
             self.failure = f"{type(error).__name__}: {error}"
             self._log.exception(
                 "building the configuration failed; the last good one stays",

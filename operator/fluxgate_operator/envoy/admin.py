@@ -79,7 +79,9 @@ class EnvoyAdmin:
                 )
         return tuple(found)
 
-    async def active_requests(self, ignored_prefixes: tuple[str, ...] = ("admin", "fluxgate-probe")) -> int:
+    async def active_requests(
+        self, ignored_prefixes: tuple[str, ...] = ("admin", "fluxgate-probe")
+    ) -> int:
         """Requests in flight over all connection managers (``downstream_rq_active``)."""
         text = await self._get(r"/stats?filter=^http\..*downstream_rq_active$")
         return _sum_of(text, ignored_prefixes)

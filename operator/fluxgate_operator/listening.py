@@ -1,0 +1,55 @@
+"""Free ports, and ports that somebody else already has.
+
+Envoy binds with SO_REUSEPORT, which would let two processes share a port silently, so
+the question is asked before Envoy is.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from fluxgate.api.v1alpha1 import GatewayConfig
+from fluxgate.ir import Gateway
+from fluxgate.resources import Object
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A TCP port that nothing listens on at this moment."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as sock:
+        sock.bind((host, 0))
+        return int(sock.getsockname()[1])
+
+
+def why_not(host: str, port: int) -> str:
+    """Why ``host:port`` cannot be bound; empty when it can."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as sock:
+        # As Envoy sets it: connections of an earlier listener in TIME_WAIT do not count.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return f"another process already listens on {host}:{port}"
+            return f"{host}:{port} cannot be bound: {error.strerror}"
+    return ""
+
+
+def addresses_of(gateway: Gateway) -> frozenset[tuple[str, int]]:
+    """Every address and port of the gateway's listeners."""
+    return frozenset((listener.address, listener.port) for listener in gateway.listeners)
+
+
+def with_http_port(obj: Object, port: int | None) -> Object:
+    """``obj``, with the port of its first HTTP listener replaced when it is a GatewayConfig."""
+    if port is None or not isinstance(obj, GatewayConfig):
+        return obj
+    listeners = list(obj.spec.listeners)
+    for index, listener in enumerate(listeners):
+        if listener.protocol == "HTTP":
+            listeners[index] = listener.model_copy(update={"port": port})
+            spec = obj.spec.model_copy(update={"listeners": tuple(listeners)})
+            return obj.model_copy(update={"spec": spec})
+    return obj

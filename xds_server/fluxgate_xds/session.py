@@ -20,7 +20,7 @@ may go now. So a newer snapshot supersedes a half-sent one by itself. What may g
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Generic, TypeVar
 
@@ -100,6 +100,9 @@ class Session(ABC, Generic[RequestT]):
         """Look at every name of a type, as after the first request or the first snapshot."""
         if self._snapshot is None:
             return
+        clusters = self._types.get(typeurl.CLUSTER)
+        if stream.type_url == typeurl.ENDPOINT and clusters is not None and clusters.inflight:
+            self._rewarm(clusters, clusters.inflight.changed)
         resources = self._snapshot.of_type(stream.type_url)
         stream.todo.update(stream.held, stream.subscription.names)
         if stream.subscription.wildcard:
@@ -162,7 +165,7 @@ class Session(ABC, Generic[RequestT]):
             if rank(url) > stream.rank and (below is None or not below.has(name)):
                 self._awaited.setdefault(reference, now)
 
-    def _rewarm(self, stream: TypeStream, clusters: dict[str, SnapshotResource]) -> None:
+    def _rewarm(self, stream: TypeStream, clusters: Mapping[str, SnapshotResource]) -> None:
         """Owe the client the endpoints of the clusters it is being sent, if it knows their names.
 
         Envoy warms a changed cluster until endpoints arrive, even if they are the

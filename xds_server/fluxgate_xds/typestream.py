@@ -120,15 +120,19 @@ class TypeStream:
         wanted, have = self.wanted(name, snapshot), self.held.get(name)
         unsure = self.unsure.get(name)
         if wanted is None:
-            if name in self.owed and have is not None and have.resource is not None:
+            if name in self.owed and not self.has(name):
+                return Need.TELL_ABSENT
+            asked = name in self.owed and name in self.subscription.names
+            if asked and have is not None and have.resource is not None:
                 return Need.SEND_OLD
             if unsure is not None or (have is not None and have is not ABSENT):
                 refusal = self.unremoved.get(name)
                 return Need.REFUSED if refusal is not None and refusal.stands else Need.REMOVE
             untold = name in self.subscription.names and have is None
-            return Need.TELL_ABSENT if untold or name in self.owed else Need.NOTHING
+            return Need.TELL_ABSENT if untold else Need.NOTHING
         if (
             unsure is not None
+            and name not in self.owed
             and unsure.refusal.stands
             and unsure.resource.version == wanted.version
         ):

@@ -83,7 +83,9 @@ class Session(ABC, Generic[RequestT]):
                 self._examine_all(stream, now)
                 continue
             stream.review(snapshot)
-            stream.todo.update(filter(stream.subscription.concerns, changes.get(url, ())))
+            concerned = set(filter(stream.subscription.concerns, changes.get(url, ())))
+            stream.todo |= concerned
+            self._recognise(stream, concerned, now)
         return self._advance(now)
 
     def tick(self, now: float) -> list[Response]:
@@ -107,9 +109,14 @@ class Session(ABC, Generic[RequestT]):
         stream.todo.update(stream.held, stream.subscription.names)
         if stream.subscription.wildcard:
             stream.todo.update(resources)
-        for name, held in tuple(stream.held.items()):
-            resource = resources.get(name)
-            if held is not ABSENT and resource is not None and resource.version == held.version:
+        self._recognise(stream, set(stream.held), now)
+
+    def _recognise(self, stream: TypeStream, names: set[str], now: float) -> None:
+        """Find the resources of which only the version was known, after a reconnect."""
+        resources = self._snapshot.of_type(stream.type_url) if self._snapshot else {}
+        for name in names & stream.held.keys():
+            held, resource = stream.held[name], resources.get(name)
+            if held.resource is None and resource is not None and resource.version == held.version:
                 self._hold(stream, resource, now)
 
     def _answer(self, stream: TypeStream, error: str | None, now: float) -> None:
@@ -182,9 +189,11 @@ class Session(ABC, Generic[RequestT]):
 
     def _outstanding(self) -> Iterator[tuple[Reference, float]]:
         """What is awaited and can come, since when; what the snapshot lacks cannot come."""
-        for reference, since in self._awaited.items():
-            if self._snapshot and reference[1] in self._snapshot.of_type(reference[0]):
-                yield reference, since
+        for (url, name), since in self._awaited.items():
+            stream = self._types.get(url)
+            there = stream is not None and stream.has(name)
+            if self._snapshot and not there and name in self._snapshot.of_type(url):
+                yield (url, name), since
 
     # -- what may go now ----------------------------------------------------------------
 

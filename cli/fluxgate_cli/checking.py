@@ -13,6 +13,7 @@ from fluxgate.status import Condition, ConditionType, ObjectStatus, Reason
 from fluxgate.translator import Translation, translate
 from fluxgate.xds.build import build_snapshot
 from fluxgate.xds.static import static_bootstrap
+from fluxgate_cli.culprits import find_culprits
 from fluxgate_cli.folder import Folder
 from fluxgate_operator.envoy.validate import EnvoyValidator, Verdict
 
@@ -109,13 +110,14 @@ def _broken(status: ObjectStatus) -> Iterator[Condition]:
 async def _envoy_findings(
     folder: Folder, name: str, gateway: Gateway, validator: EnvoyValidator
 ) -> list[Finding]:
-    snapshot = build_snapshot(gateway)
-    found = await validator.validate(static_bootstrap(snapshot))
-    match found.verdict:
-        case Verdict.OK:
-            return []
-        case Verdict.REJECTED:
-            message = f"Envoy rejects the gateway {name}: {found.message}"
-        case Verdict.UNKNOWN:
-            message = f"Envoy could not check the gateway {name}: {found.message}"
-    return [_finding(Source.ENVOY, folder, gateway.origin, message)]
+    verdict = await validator.validate(static_bootstrap(build_snapshot(gateway)))
+    if verdict.verdict is Verdict.OK:
+        return []
+    if verdict.verdict is Verdict.UNKNOWN:
+        message = f"Envoy could not check the gateway {name}: {verdict.message}"
+        return [_finding(Source.ENVOY, folder, gateway.origin, message)]
+    culprits = await find_culprits(folder.resources, name, validator)
+    return [
+        _finding(Source.ENVOY, folder, ref, f"Envoy rejects it: {words}")
+        for ref, words in (culprits or {gateway.origin: verdict.message}).items()
+    ]

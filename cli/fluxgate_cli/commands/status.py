@@ -51,6 +51,8 @@ def _print(view: StatusView, output: OutputFormat) -> None:
     print_table(("GATEWAY", "SERVED", "ADDRESSES", "ENVOY"), _gateways(view))
     print_data("")
     print_table(("OBJECT", "ACCEPTED", "RESOLVED", "PROGRAMMED", "MESSAGE"), _objects(view.objects))
+    if view.failure:
+        say(f"the newest resources could not be built, the last good ones stay: {view.failure}")
     if view.problems:
         print_data("")
         print_table(

@@ -67,7 +67,11 @@ class GatewayView(Shape):
 
 
 class StatusView(Shape):
-    """A running instance at one moment. ``revision`` counts changes of the resources."""
+    """A running instance at one moment.
+
+    ``revision`` counts changes of the resources; ``failure`` is a bug that keeps the last good
+    configuration in force, empty in good order.
+    """
 
     version: str
     pid: int
@@ -75,6 +79,7 @@ class StatusView(Shape):
     config: str
     revision: int
     served: bool
+    failure: str = ""
     gateways: tuple[GatewayView, ...] = ()
     nodes: tuple[NodeView, ...] = ()
     objects: tuple[ObjectView, ...] = ()

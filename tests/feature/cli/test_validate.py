@@ -45,12 +45,14 @@ def test_what_envoy_alone_can_see_is_found_in_its_own_words(
 ) -> None:
     (folder / "large.yaml").write_text(
         DANGLING.replace("name: nowhere", "name: echo")
-        + "  matches: [{path: {type: Regex, value: '/([0-9a-f]{1,200}){1,9}x'}}]\n"
+        + "  matches: [{path: {type: Regex, value: '/([0-9a-f]{1,200}){1,4}x'}}]\n"
     )
     checked = fluxgate("validate", folder, "-o", "json")
     assert checked.code == 3
     (finding,) = json.loads(checked.out)["findings"]
     assert finding["source"] == "envoy"
+    assert finding["object"] == "Route default/dangling"
+    assert finding["file"] == str(folder / "large.yaml")
     assert "RE2 program size" in finding["message"]
 
 

@@ -1,0 +1,86 @@
+"""Runs a gateway in the foreground: progress, the control socket, signals."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+
+from structlog.typing import FilteringBoundLogger
+
+from fluxgate_cli.control.instance import RunningInstance
+from fluxgate_cli.control.server import serving
+from fluxgate_cli.output import say
+from fluxgate_operator.settings import StandaloneSettings
+from fluxgate_operator.standalone import StandaloneGateway
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+async def serve(
+    settings: StandaloneSettings,
+    log: FilteringBoundLogger,
+    on_ready: Callable[[tuple[str, ...]], None],
+) -> None:
+    """Serve until a signal; ``on_ready`` gets the addresses once every node serves the folder.
+
+    The first signal drains, a second one ends at once. Raises what keeps the gateway from
+    starting, or what brought it down.
+    """
+    began = time.monotonic()
+    stop = asyncio.Event()
+    with _signals(stop):
+        gateway = StandaloneGateway(settings, log, os.environ)
+        say(f"reading {settings.config_dir} and starting Envoy")
+        await gateway.start()
+        try:
+            instance = RunningInstance(gateway, settings.config_dir, time.time())
+            async with serving(instance, settings.state_dir):
+                await _until_ready(gateway, stop)
+                if gateway.ready.is_set():
+                    say(f"served after {time.monotonic() - began:.2f} s")
+                    on_ready(gateway.http_addresses)
+                    await _first(stop.wait(), gateway.finished())
+                if stop.is_set():
+                    say("stopping: open requests may end; a second signal ends at once")
+        finally:
+            await gateway.stop()
+
+
+async def _until_ready(gateway: StandaloneGateway, stop: asyncio.Event) -> None:
+    """Return when everything is served or a signal came; raise what brought the gateway down."""
+    await _first(gateway.ready.wait(), stop.wait(), gateway.finished())
+
+
+async def _first(*waits: Coroutine[object, object, object]) -> None:
+    tasks = [asyncio.create_task(each) for each in waits]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+@contextmanager
+def _signals(stop: asyncio.Event) -> Iterator[None]:
+    """The first signal sets ``stop``; the second cancels the task, and Envoy with it."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+
+    def received() -> None:
+        if stop.is_set() and task is not None:
+            task.cancel()
+        stop.set()
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, received)
+    try:
+        yield
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)

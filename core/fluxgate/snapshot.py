@@ -94,13 +94,15 @@ class ResourceSet:
         if previous is not None and _same_objects(listed, previous.resources):
             return previous
         listed.sort(key=_NAME)
-        for one, next_one in pairwise(listed):
-            if one.name == next_one.name:
-                raise ValueError(f"two resources {one.type_url} are named {one.name!r}")
+        names = list(map(_NAME, listed))
+        named = dict(zip(names, listed, strict=True))
+        if len(named) < len(listed):
+            twice = next(one for one, other in pairwise(names) if one == other)
+            raise ValueError(f"two resources {listed[0].type_url} are named {twice!r}")
         lasting = [resource for resource in listed if not resource.final]
         version = _type_version(listed)
         return cls(
-            MappingProxyType(dict(zip(map(_NAME, listed), listed, strict=True))),
+            MappingProxyType(named),
             version,
             version if len(lasting) == len(listed) else _type_version(lasting),
         )

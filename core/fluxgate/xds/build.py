@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from envoy.config.listener.v3 import listener_pb2 as listener_v3
 
 from fluxgate.ir import ApiKeyTable, Cluster, EndpointIR, Gateway, ListenerIR
+from fluxgate.resources import ObjectRef
 from fluxgate.snapshot import ResourceSet, Snapshot, SnapshotResource
 from fluxgate.xds import typeurl
 from fluxgate.xds.cluster import build_cluster
@@ -24,6 +25,8 @@ from fluxgate.xds.secret import build_secret
 K = TypeVar("K")
 V = TypeVar("V")
 Reference = tuple[str, str]
+_Pool = tuple[tuple[EndpointIR, ...], tuple[ObjectRef, ...]]
+"""The endpoints of one upstream and the objects they come from."""
 _Pools = tuple[str, tuple[Cluster, ...]]
 """The CA bundle and the clusters: all that the resources of CDS and EDS are made from."""
 
@@ -47,6 +50,19 @@ class Memo(Generic[K, V]):
         self._round[name] = known
         return known[1]
 
+    def all(self, sources: Iterable[tuple[str, K]], make: Callable[[str, K], V]) -> list[V]:
+        """The values of all these names in one whole round; written for tens of thousands."""
+        last, now = self._last, self._round
+        values = []
+        for name, source in sources:
+            known = last.get(name)
+            if known is None or not (known[0] is source or known[0] == source):
+                known = (source, make(name, source))
+            now[name] = known
+            values.append(known[1])
+        self.end_round()
+        return values
+
     def end_round(self) -> None:
         """Forget what was not asked for since the last call."""
         self._last, self._round = self._round, {}
@@ -58,7 +74,7 @@ class BuildCache:
 
     pools: Memo[_Pools, dict[str, ResourceSet]] = field(default_factory=Memo)
     clusters: Memo[Cluster, SnapshotResource] = field(default_factory=Memo)
-    endpoints: Memo[tuple[EndpointIR, ...], SnapshotResource] = field(default_factory=Memo)
+    endpoints: Memo[_Pool, SnapshotResource] = field(default_factory=Memo)
     extensions: Memo[Gateway, tuple[SnapshotResource, ...]] = field(default_factory=Memo)
     listeners: Memo[Gateway, tuple[SnapshotResource, ...]] = field(default_factory=Memo)
     ca_bundle: str = ""
@@ -104,66 +120,55 @@ def _pools(cache: BuildCache) -> Callable[[_Pools], dict[str, ResourceSet]]:
         if ca_bundle != cache.ca_bundle:
             cache.ca_bundle, cache.clusters = ca_bundle, Memo()
         made = {
-            typeurl.CLUSTER: _clusters(clusters, ca_bundle, cache),
+            typeurl.CLUSTER: cache.clusters.all(
+                ((cluster.name, cluster) for cluster in clusters), _cluster_maker(ca_bundle)
+            ),
             typeurl.ENDPOINT: _endpoints(clusters, cache),
         }
-        sets = {url: ResourceSet.of(each, cache.sets.get(url)) for url, each in made.items()}
-        cache.clusters.end_round()
-        cache.endpoints.end_round()
-        return sets
+        return {url: ResourceSet.of(each, cache.sets.get(url)) for url, each in made.items()}
 
     return make
 
 
-def _clusters(
-    clusters: tuple[Cluster, ...], ca_bundle: str, cache: BuildCache
-) -> Iterator[SnapshotResource]:
-    def make(cluster: Cluster) -> SnapshotResource:
+def _cluster_maker(ca_bundle: str) -> Callable[[str, Cluster], SnapshotResource]:
+    def make(name: str, cluster: Cluster) -> SnapshotResource:
         references: list[Reference] = []
         if not cluster.dns:
             references.append((typeurl.ENDPOINT, cluster.eds_name))
         if cluster.tls:
             secrets = (cluster.tls.ca_secret, cluster.tls.client_secret)
-            references += [(typeurl.SECRET, name) for name in secrets if name]
+            references += [(typeurl.SECRET, secret) for secret in secrets if secret]
         return SnapshotResource.of(
             typeurl.CLUSTER,
-            cluster.name,
+            name,
             payload_of(build_cluster(cluster, ca_bundle=ca_bundle)),
             references=references,
             origins=cluster.origins,
         )
 
-    for cluster in clusters:
-        yield cache.clusters.get(cluster.name, cluster, make)
+    return make
 
 
-def _endpoints(clusters: tuple[Cluster, ...], cache: BuildCache) -> Iterator[SnapshotResource]:
+def _endpoints(clusters: tuple[Cluster, ...], cache: BuildCache) -> list[SnapshotResource]:
     """One resource an upstream: clusters of one upstream share its endpoints."""
-    seen: dict[str, Cluster] = {}
+    by_name: dict[str, Cluster] = {}
     for cluster in clusters:
         if cluster.dns:
             continue
-        other = seen.setdefault(cluster.eds_name, cluster)
-        if other is not cluster:
-            if other.endpoints != cluster.endpoints:
-                raise ValueError(
-                    f"clusters {other.name!r} and {cluster.name!r} share {cluster.eds_name!r} "
-                    "but not its endpoints"
-                )
-            continue
-        yield cache.endpoints.get(cluster.eds_name, cluster.endpoints, _maker(cluster))
+        other = by_name.setdefault(cluster.eds_name, cluster)
+        if other is not cluster and other.endpoints != cluster.endpoints:
+            raise ValueError(
+                f"clusters {other.name!r} and {cluster.name!r} share {cluster.eds_name!r} "
+                "but not its endpoints"
+            )
 
+    def make(name: str, source: _Pool) -> SnapshotResource:
+        endpoints, origins = source
+        assignment = build_load_assignment(name, endpoints)
+        return SnapshotResource.of(typeurl.ENDPOINT, name, payload_of(assignment), origins=origins)
 
-def _maker(cluster: Cluster) -> Callable[[tuple[EndpointIR, ...]], SnapshotResource]:
-    def make(endpoints: tuple[EndpointIR, ...]) -> SnapshotResource:
-        return SnapshotResource.of(
-            typeurl.ENDPOINT,
-            cluster.eds_name,
-            payload_of(build_load_assignment(cluster.eds_name, endpoints)),
-            origins=cluster.origins,
-        )
-
-    return make
+    sources = ((name, (each.endpoints, each.origins)) for name, each in by_name.items())
+    return cache.endpoints.all(sources, make)
 
 
 def _secrets(gateway: Gateway) -> Iterator[SnapshotResource]:

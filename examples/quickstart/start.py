@@ -79,7 +79,7 @@ class Quickstart:
             [
                 *(sys.executable, "-m", "fluxgate_cli.main", "api-keys", "create"),
                 *("--name", "demo", "--prefix", "flx_test_", "--plan", "demo"),
-                *("--config", str(self.config)),
+                *("--workspace", "demo", "--scope", "echo:read", "--config", str(self.config)),
             ],
             check=True,
             stdout=subprocess.PIPE,

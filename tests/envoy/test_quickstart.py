@@ -124,8 +124,10 @@ def run_example(running: Running, command: str) -> list[str]:
 
 def as_here(running: Running, text: str) -> str:
     """The README's addresses and folders, as they are in this test."""
-    return text.replace("http://127.0.0.1:8080", running.gateway).replace(
-        ".fluxgate/quickstart", str(running.home)
+    return (
+        text.replace("http://127.0.0.1:8080", running.gateway)
+        .replace(".fluxgate/quickstart", str(running.home))
+        .replace(".venv/bin/", f"{Path(sys.executable).parent}/")
     )
 
 

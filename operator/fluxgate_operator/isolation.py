@@ -26,6 +26,7 @@ from fluxgate.translator import SetAside, spec_digest
 from fluxgate.xds import typeurl
 from fluxgate.xds.static import static_bootstrap
 from fluxgate_operator.envoy.validate import Validation, Verdict
+from fluxgate_operator.envoy.words import concise
 from fluxgate_operator.notify import Signal
 from fluxgate_operator.pipeline import CachedPipeline, SetAsides
 from fluxgate_operator.propagation import PropagationTracker
@@ -130,7 +131,7 @@ class Isolator:
                     and state.nack.version == snapshot.versions.get(url)
                 ):
                     nack = state.nack
-                    found.add(Rejected(node.gateway, url, nack.version, nack.message))
+                    found.add(Rejected(node.gateway, url, nack.version, concise(nack.message)))
         return found
 
     def _forget_repaired(self) -> None:

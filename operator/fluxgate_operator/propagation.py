@@ -17,6 +17,7 @@ from structlog.typing import FilteringBoundLogger
 
 from fluxgate.ports import NodeReader, NodeState, SyncState
 from fluxgate.xds import typeurl
+from fluxgate_operator.envoy.words import concise
 from fluxgate_operator.notify import Signal
 from fluxgate_operator.probe import Prober, ProbeTarget, probe_target
 from fluxgate_operator.reconciler import Reconciler
@@ -218,7 +219,8 @@ class PropagationTracker:
         }
         if rejected:
             words = "; ".join(
-                f"{typeurl.short(url)}: {nack.message}" for url, nack in sorted(rejected.items())
+                f"{typeurl.short(url)}: {concise(nack.message)}"
+                for url, nack in sorted(rejected.items())
             )
             return Lag(node.id, LagReason.REJECTED, f"Envoy rejects it: {words}")
         pending = sorted(

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
 
+from fluxgate_operator.envoy.words import concise
+
 _LEVELS = {
     "trace": logging.DEBUG,
     "debug": logging.DEBUG,
@@ -56,4 +58,10 @@ def parse_line(line: str) -> EnvoyLogLine:
 
 def pass_on(line: EnvoyLogLine, log: FilteringBoundLogger, pid: int) -> None:
     """Log a line at its own level, with where in Envoy it comes from."""
-    log.log(line.level, line.message, envoy_logger=line.logger, source=line.source, envoy_pid=pid)
+    log.log(
+        line.level,
+        concise(line.message),
+        envoy_logger=line.logger,
+        source=line.source,
+        envoy_pid=pid,
+    )

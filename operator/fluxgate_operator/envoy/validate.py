@@ -16,6 +16,7 @@ from envoy.config.bootstrap.v3 import bootstrap_pb2 as bootstrap_v3
 
 from fluxgate_operator.envoy.bootstrap import RUNTIME
 from fluxgate_operator.envoy.logs import parse_line
+from fluxgate_operator.envoy.words import concise
 
 _CACHED = 256
 _ERROR = re.compile(r"error initializing configuration '[^']*': ?(.*)", re.DOTALL)
@@ -110,10 +111,13 @@ def with_runtime(bootstrap: bootstrap_v3.Bootstrap) -> bootstrap_v3.Bootstrap:
 
 
 def envoy_words(log: str) -> str:
-    """What Envoy says is wrong, out of its log."""
-    lines = [parse_line(line) for line in log.splitlines() if line.strip()]
-    for line in lines:
-        if found := _ERROR.search(line.message):
-            return found[1].strip()
-    rest = [line.message for line in lines]
-    return "\n".join(rest[-3:]).strip()
+    """What Envoy says is wrong, out of its log; without the dump of the whole configuration."""
+    entries: list[str] = []
+    for line in map(parse_line, log.splitlines()):
+        if line.logger or not entries:
+            entries.append(line.message)
+        else:
+            entries[-1] += f"\n{line.message}"
+    found = [match[1] for entry in entries if (match := _ERROR.search(entry))]
+    words = found[0] if found else "\n".join(entries[-3:])
+    return concise(words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from fluxgate_operator.documents import (
     MAX_FILE_BYTES,
     Document,

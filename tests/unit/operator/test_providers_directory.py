@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+
 from fluxgate.api.v1alpha1 import Upstream
 from fluxgate.resources import ObjectRef, ResourceStore
 from fluxgate_operator.documents import MAX_FILE_BYTES

@@ -45,6 +45,7 @@ class Session(ABC, Generic[RequestT]):
         self._snapshot: Snapshot | None = None
         self._types: dict[str, TypeStream] = {}
         self._awaited: dict[Reference, float] = {}
+        self._warmers: dict[str, SnapshotResource] = {}
         self._nonce = 0
         self._acked_snapshot = ""
         self._now = 0.0
@@ -118,12 +119,16 @@ class Session(ABC, Generic[RequestT]):
             held, resource = stream.held[name], resources.get(name)
             if held.resource is None and resource is not None and resource.version == held.version:
                 self._hold(stream, resource, now)
+            elif held.resource is None and stream.type_url == typeurl.ENDPOINT:
+                stream.held[name] = Held(held.version, self._warmers.get(name))
 
     def _answer(self, stream: TypeStream, error: str | None, now: float) -> None:
         """The client has answered the response in flight: ``error`` is its NACK's message."""
         response, stream.inflight = stream.inflight, None
         if response is None:
             return
+        if stream.type_url == typeurl.CLUSTER:
+            self._warmers.clear()
         stream.todo.update(response.changed, response.removed)
         if error is None:
             self._accept(stream, response, now)
@@ -178,12 +183,16 @@ class Session(ABC, Generic[RequestT]):
         Envoy warms a changed cluster until endpoints arrive, even if they are the
         same as before, and withholds the acknowledgement of CDS until then.
         """
-        below = self._types.get(typeurl.ENDPOINT)
-        if stream.type_url != typeurl.CLUSTER or below is None or self._snapshot is None:
+        if stream.type_url != typeurl.CLUSTER or self._snapshot is None:
             return
-        for cluster in clusters.values():
-            names = {name for url, name in cluster.references if url == typeurl.ENDPOINT}
-            below.owed |= names & below.subscription.names
+        references = (each for cluster in clusters.values() for each in cluster.references)
+        names = {name for url, name in references if url == typeurl.ENDPOINT}
+        present = self._snapshot.of_type(typeurl.ENDPOINT)
+        self._warmers.update((name, present[name]) for name in names & present.keys())
+        below = self._types.get(typeurl.ENDPOINT)
+        if below is None:
+            return
+        below.owed |= names & below.subscription.names
         below.todo |= below.owed
         below.classify(self._snapshot)
 

@@ -23,6 +23,8 @@ _NONCE = 5
 
 _ANY_VALUE = 2
 _MAX_BODIES = 16
+_WORTH_SHARING = 64
+"""Fewer resources than this are joined for each stream: a shared body is one copy more."""
 
 
 class Encoder(ABC):
@@ -40,7 +42,7 @@ class Encoder(ABC):
 
     def encode(self, response: Response) -> bytes:
         """The serialised response."""
-        if response.whole:
+        if response.whole and len(response.resources) >= _WORTH_SHARING:
             body: tuple[bytes, ...] = (self._body(response),)
         else:
             body = tuple(self._parts(response.resources))

@@ -44,6 +44,17 @@ def test_a_sotw_response_parses_to_its_parts() -> None:
     assert parsed == expected
 
 
+def test_a_shared_body_parses_to_its_parts_for_every_stream() -> None:
+    encoder = DeltaEncoder()
+    many = tuple(resource(CLUSTER, f"c{number}") for number in range(100))
+    for nonce in ("1", "22"):
+        message = encoder.encode(Response(CLUSTER, "v1", nonce, many, {}, (), whole=True))
+        parsed = discovery_v3.DeltaDiscoveryResponse.FromString(message)
+        assert [each.name for each in parsed.resources] == [each.name for each in many]
+        assert parsed.nonce == nonce
+    assert len(encoder._bodies) == 1
+
+
 def test_a_thousand_streams_cost_one_serialisation_of_each_resource() -> None:
     encoder = DeltaEncoder()
     snapshot = Snapshot.of(resource(CLUSTER, f"c{number}") for number in range(50))

@@ -43,6 +43,10 @@ class ClusterSpec:
     settings: ClusterSettings
     origins: tuple[ObjectRef, ...]
 
+    def __hash__(self) -> int:
+        """The name says nearly everything, and hashing the settings is dear."""
+        return hash(self.name)
+
     @classmethod
     def of(cls, pool: str, settings: ClusterSettings, origins: Iterable[ObjectRef]) -> ClusterSpec:
         """Name a cluster ``<pool>/<hash>``."""

@@ -63,10 +63,8 @@ def tenant_origins(origins: tuple[str, ...]) -> CrossOrigin:
 
 def variants(match: RouteMatch, cors: CrossOrigin) -> Iterator[Variant]:
     """The IR routes of one match: itself, its reading half where that differs, preflights."""
-    if cors.read == cors.write:
-        own = [Variant("", match, cors.write)]
-    else:
-        own = _by_method(match, cors)
+    same = cors.read == cors.write
+    own = [Variant("", match, cors.write)] if same else _by_method(match, cors)
     for variant in own:
         yield variant
         if variant.cors is not None and _misses_preflight(variant.match):

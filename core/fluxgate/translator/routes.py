@@ -128,17 +128,23 @@ def _part(
     action = _action(placed, scope, protection)
     rank = rank_of(placed.route)
     claims = tuple(
-        Claim(host, index, synthetic, rank, route_sort_key(host, built), built)
+        Claim(
+            host,
+            index,
+            synthetic,
+            rank,
+            route_sort_key(host, built),
+            built,
+            placed.forwarding.clusters if isinstance(built.action, Forward) else (),
+        )
         for index, synthetic, built in _http_routes(placed, action, protection)
         for host in placed.hosts
     )
-    served = isinstance(action, Forward)
     buckets: tuple[PlanBucket, ...] = (protection.bucket,) if protection.bucket else ()
     return Part(
         gateway=scope.key,
         listeners=listeners,
         claims=claims,
-        clusters=placed.forwarding.clusters if served else (),
         buckets=buckets,
     )
 

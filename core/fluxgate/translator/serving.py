@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from fluxgate.ir import PlanBucket, RouteTable
 from fluxgate.resources import ObjectRef
-from fluxgate.translator.clusters import ClusterSpec, ClusterUses
+from fluxgate.translator.clusters import ClusterUses
 from fluxgate.translator.findings import Finding
+from fluxgate.translator.gateways import route_table_name
 from fluxgate.translator.tables import Claim, Table
 
 
@@ -19,7 +20,6 @@ class Part:
     gateway: str
     listeners: tuple[str, ...]
     claims: tuple[Claim, ...]
-    clusters: tuple[ClusterSpec, ...] = ()
     buckets: tuple[PlanBucket, ...] = ()
 
 
@@ -36,9 +36,16 @@ class Fragment:
 class Serving:
     """One gateway's tables by listener, its clusters, and buckets besides its plans."""
 
-    tables: dict[str, Table] = field(default_factory=dict)
-    clusters: ClusterUses = field(default_factory=ClusterUses)
+    tables: dict[str, Table]
+    clusters: ClusterUses
     _buckets: dict[PlanBucket, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, gateway: str, listeners: Iterable[str]) -> Serving:
+        """A gateway that serves nothing yet."""
+        uses = ClusterUses()
+        tables = {name: Table(route_table_name(gateway, name), uses) for name in listeners}
+        return cls(tables, uses)
 
     def add(self, part: Part) -> set[ObjectRef]:
         """Serve ``part``; returns the objects whose conflicts changed."""
@@ -47,8 +54,6 @@ class Serving:
             table = self.tables[listener]
             for claim in part.claims:
                 concerned |= table.add(claim)
-        for spec in part.clusters:
-            self.clusters.add(spec)
         for bucket in part.buckets:
             self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
         return concerned
@@ -60,8 +65,6 @@ class Serving:
             table = self.tables[listener]
             for claim in part.claims:
                 concerned |= table.remove(claim)
-        for spec in part.clusters:
-            self.clusters.remove(spec)
         for bucket in part.buckets:
             self._buckets[bucket] -= 1
             if not self._buckets[bucket]:

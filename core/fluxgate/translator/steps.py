@@ -10,12 +10,11 @@ from __future__ import annotations
 from fluxgate.resources import ObjectRef, Secret
 from fluxgate.translator.backends import resolve_backend
 from fluxgate.translator.destinations import Resolved
-from fluxgate.translator.gateways import GatewayFact, build_gateway, route_table_name
+from fluxgate.translator.gateways import GatewayFact, build_gateway
 from fluxgate.translator.key_table import read_key
 from fluxgate.translator.policies import read_plugin
 from fluxgate.translator.routes import compile_route
 from fluxgate.translator.serving import Fragment, Serving
-from fluxgate.translator.tables import Table
 from fluxgate.translator.tenants import build_tenants
 from fluxgate.translator.upstreams import resolve_upstream, upstream_pool
 from fluxgate.translator.view import View
@@ -144,9 +143,7 @@ def process_routes(view: View) -> None:
     for fact in view.gateways.values():
         key = fact.scope.key
         if key not in view.serving:
-            view.serving[key] = Serving(
-                {name: Table(route_table_name(key, name)) for name in fact.scope.listeners}
-            )
+            view.serving[key] = Serving.of(key, fact.scope.listeners)
     routes = view.changed("Route") | view.dependent("Route", view.dirty)
     for ref in routes:
         old = view.fragments.pop(ref, Fragment())

@@ -14,6 +14,7 @@ from typing import Any
 from fluxgate.ir import HTTPRoute, RouteTable, VirtualHost
 from fluxgate.resources import ObjectRef
 from fluxgate.routing.hosts import covers
+from fluxgate.translator.clusters import ClusterSpec, ClusterUses
 from fluxgate.translator.findings import Rank
 
 Entry = tuple[tuple[Any, ...], HTTPRoute]
@@ -32,6 +33,7 @@ class Claim:
     rank: Rank
     key: tuple[Any, ...]
     route: HTTPRoute
+    clusters: tuple[ClusterSpec, ...] = ()
 
     @property
     def place(self) -> Hashable:
@@ -49,6 +51,8 @@ class Table:
     """Virtual hosts that are kept in order while routes come and go."""
 
     name: str
+    uses: ClusterUses
+    """Counts the clusters of what is served; a route that lost its place needs none."""
     _claims: dict[Hashable, Claim | list[Claim]] = field(default_factory=dict)
     _own: dict[str, list[Entry]] = field(default_factory=dict)
     _added: dict[str, dict[int, Claim]] = field(default_factory=dict)
@@ -113,10 +117,14 @@ class Table:
     def _show(self, claim: Claim) -> None:
         if self._removed.get(claim.host, {}).pop(id(claim), None) is None:
             self._added.setdefault(claim.host, {})[id(claim)] = claim
+        for spec in claim.clusters:
+            self.uses.add(spec)
 
     def _hide(self, claim: Claim) -> None:
         if self._added.get(claim.host, {}).pop(id(claim), None) is None:
             self._removed.setdefault(claim.host, {})[id(claim)] = claim
+        for spec in claim.clusters:
+            self.uses.remove(spec)
 
     def _settle(self) -> set[str]:
         """Bring the sorted lists up to date; returns the hosts whose own list changed."""

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from fluxgate.errors import FluxGateError, ResourceError
 from fluxgate_cli.commands import (
     api_keys,
     bootstrap,
@@ -19,16 +18,9 @@ from fluxgate_cli.commands import (
     validate,
     version,
 )
-from fluxgate_cli.errors import (
-    EPILOG,
-    CliError,
-    EnvoyMissingError,
-    ExitCode,
-    InvalidResourcesError,
-    UsageError,
-)
+from fluxgate_cli.errors import EPILOG, ExitCode
+from fluxgate_cli.failures import as_cli_error
 from fluxgate_cli.output import print_error
-from fluxgate_operator.errors import EnvoyNotFoundError, PortTakenError, StateDirError
 
 
 @dataclass(slots=True)
@@ -83,32 +75,9 @@ def main() -> None:
     except Exception as error:
         if invocation.debug:
             raise
-        known = _known(error)
+        known = as_cli_error(error)
         print_error(known)
         sys.exit(known.exit_code)
-
-
-def _known(error: Exception) -> CliError:
-    """``error`` as something to tell the user, with its exit code."""
-    match error:
-        case CliError():
-            return error
-        case EnvoyNotFoundError():
-            return EnvoyMissingError(str(error))
-        case PortTakenError() | StateDirError():
-            return UsageError(str(error))
-        case ResourceError():
-            return InvalidResourcesError(str(error))
-        case FluxGateError():
-            return CliError(str(error))
-        case OSError():
-            return CliError(str(error))
-        case _:
-            name = type(error).__name__
-            return CliError(
-                f"internal error: {name}: {error}",
-                "This is a bug. Run 'fluxgate --debug …' for the details.",
-            )
 
 
 __all__ = ["ExitCode", "Invocation", "create_app", "main"]

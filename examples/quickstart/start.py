@@ -20,7 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from fluxgate.errors import FluxGateError
 from fluxgate_cli.errors import CliError
+from fluxgate_cli.failures import as_cli_error
 from fluxgate_cli.files import write_atomically
 from fluxgate_cli.logs import LogFormat, LogLevel, make_logger
 from fluxgate_cli.output import print_error
@@ -165,6 +167,7 @@ if __name__ == "__main__":
     try:
         place.prepare()
         asyncio.run(main(place, int(chosen) if chosen else None, stdout_for_one_line()))
-    except (CliError, OSError) as error:
-        print_error(error if isinstance(error, CliError) else CliError(str(error)))
-        sys.exit(getattr(error, "exit_code", 1))
+    except (FluxGateError, OSError) as error:
+        failure = as_cli_error(error)
+        print_error(failure)
+        sys.exit(failure.exit_code)

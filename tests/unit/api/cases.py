@@ -1,0 +1,147 @@
+"""Objects that are right and objects that are wrong, for the models and for the API server's schema."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KEY = {"hash": "a" * 64, "prefix": "flc_service_", "lastFour": "abcd"}
+URL = "http://127.0.0.1:9000"
+TLS = {"certificateRefs": [{"name": "cert"}]}
+
+
+def listener(name: str = "http", port: int = 80, **more: object) -> dict:
+    return {"name": name, "port": port, **more}
+
+
+def gateway(*listeners: dict, **more: object) -> dict:
+    return {"listeners": list(listeners) or [listener()], **more}
+
+
+def path(kind: str, value: str) -> dict:
+    return {"matches": [{"path": {"type": kind, "value": value}}]}
+
+
+@dataclass(frozen=True)
+class Good:
+    name: str
+    kind: str
+    spec: dict
+
+
+@dataclass(frozen=True)
+class Bad:
+    """``by``: who refuses it at the API server: its schema, its CEL rules, or only our own check."""
+
+    name: str
+    kind: str
+    spec: dict
+    path: str
+    by: str = "schema"
+
+
+GOOD = (
+    Good("smallest gateway", "GatewayConfig", gateway()),
+    Good("https", "GatewayConfig", gateway(listener(protocol="HTTPS", tls=TLS, http3=True))),
+    Good("one port on two addresses", "GatewayConfig",
+         gateway(listener("a", address="127.0.0.1"), listener("b", address="127.0.0.2"))),
+    Good("plans", "GatewayConfig", gateway(plans=[{"name": "free", "requests": 60, "burst": 120}])),
+    Good("smallest route", "Route", {}),
+    Good("url backend", "Route", {"backends": [{"url": URL}]}),
+    Good("service backend", "Route", {"backends": [{"kind": "Service", "name": "s", "port": 80}]}),
+    Good("template", "Route", path("Template", "/users/{id}/files/{path=**}")),
+    Good("regex", "Route", path("Regex", r"/v[0-9]+/(a|b)[[:alpha:]]\pL(?i:x)")),
+    Good("presence of a header", "Route", {"matches": [{"headers": [{"name": "x", "type": "Present"}]}]}),
+    Good("async", "Route", {"async": {"maxAttempts": 3}}),
+    Good("regex rewrite", "Route", {"rewrite": {"path": {"type": "Regex", "pattern": "^/a", "value": "/b"}}}),
+    Good("inline plugin", "Route", {"plugins": [{"type": "cors", "config": {"any": [1, {"thing": None}]}}]}),
+    Good("inline limit", "Route", {"rateLimit": {"requests": 5}}),
+    Good("url", "Backend", {"url": "https://[::1]:8443/"}),
+    Good("canary", "Backend", {"upstream": "u", "canary": {"name": "v", "weight": 10}}),
+    Good("sticky cookie", "Upstream", {"targets": [{"host": "::1", "port": 1}], "loadBalancing": {
+        "policy": "Maglev", "hashOn": {"type": "Cookie", "name": "s", "cookieTtl": "1h"}}}),
+    Good("plugin", "Plugin", {"type": "key-auth", "targets": [{"kind": "Tenant", "name": "t"}]}),
+    Good("key", "ApiKey", {**KEY, "expiresAt": "2030-01-01T00:00:00Z", "allowedCidrs": ["10.0.0.0/8"]}),
+    Good("tenant", "Tenant", {"hosts": ["*.example.com"], "corsOrigins": ["https://app.example.com"]}),
+)  # fmt: skip
+
+BAD = (
+    Bad("no listener", "GatewayConfig", {"listeners": []}, "spec.listeners"),
+    Bad("https without tls", "GatewayConfig", gateway(listener(protocol="HTTPS")), "spec.listeners[0].tls", "cel"),
+    Bad("http with tls", "GatewayConfig", gateway(listener(tls=TLS)), "spec.listeners[0].tls", "cel"),
+    Bad("names twice", "GatewayConfig", gateway(listener(), listener(port=81)), "spec.listeners", "cel"),
+    Bad("ports twice", "GatewayConfig", gateway(listener("a"), listener("b")), "spec.listeners", "cel"),
+    Bad("plans twice", "GatewayConfig", gateway(plans=[{"name": "p", "requests": 1}] * 2), "spec.plans", "cel"),
+    Bad("port as text", "GatewayConfig", gateway({"name": "a", "port": "80"}), "spec.listeners[0].port"),
+    Bad("port too large", "GatewayConfig", gateway(listener(port=65536)), "spec.listeners[0].port"),
+    Bad("no address", "GatewayConfig", gateway(listener(address="localhost")), "spec.listeners[0].address", "us"),
+    Bad("credentials for any origin", "GatewayConfig", gateway(cors={"allowCredentials": True}),
+        "spec.cors.allowCredentials", "cel"),
+    Bad("relative exact path", "Route", path("Exact", "a"), "spec.matches[0].path.value", "cel"),
+    Bad("relative prefix", "Route", path("Prefix", "a"), "spec.matches[0].path.value", "cel"),
+    Bad("relative template", "Route", path("Template", "a/{b}"), "spec.matches[0].path.value", "cel"),
+    Bad("half a segment", "Route", path("Template", "/a{b}"), "spec.matches[0].path.value", "cel"),
+    Bad("rest in the middle", "Route", path("Template", "/{a=**}/b"), "spec.matches[0].path.value", "cel"),
+    Bad("one name twice", "Route", path("Template", "/{a}/{a}"), "spec.matches[0].path.value", "us"),
+    Bad("query in a path", "Route", path("Exact", "/a?b=c"), "spec.matches[0].path.value", "cel"),
+    Bad("open group", "Route", path("Regex", "/(a"), "spec.matches[0].path.value", "us"),
+    Bad("lookahead", "Route", path("Regex", "/(?=a)"), "spec.matches[0].path.value", "us"),
+    Bad("backreference", "Route", path("Regex", r"/(a)\1"), "spec.matches[0].path.value", "us"),
+    Bad("too many repeats", "Route", path("Regex", "/a{1001}"), "spec.matches[0].path.value", "us"),
+    Bad("long regex", "Route", path("Regex", "a" * 1025), "spec.matches[0].path.value"),
+    Bad("value of a present header", "Route",
+        {"matches": [{"headers": [{"name": "x", "type": "Present", "value": "1"}]}]},
+        "spec.matches[0].headers[0].value", "cel"),
+    Bad("value of an absent query parameter", "Route",
+        {"matches": [{"queryParams": [{"name": "x", "type": "Absent", "value": "1"}]}]},
+        "spec.matches[0].queryParams[0].value", "cel"),
+    Bad("header with an underscore", "Route", {"matches": [{"headers": [{"name": "x_y"}]}]},
+        "spec.matches[0].headers[0].name"),
+    Bad("name and url", "Route", {"backends": [{"name": "b", "url": URL}]}, "spec.backends[0]", "cel"),
+    Bad("neither name nor url", "Route", {"backends": [{}]}, "spec.backends[0]", "cel"),
+    Bad("service without port", "Route", {"backends": [{"kind": "Service", "name": "s"}]},
+        "spec.backends[0].port", "cel"),
+    Bad("backend with port", "Route", {"backends": [{"name": "b", "port": 1}]}, "spec.backends[0].port", "cel"),
+    Bad("url with a path", "Route", {"backends": [{"url": URL + "/a"}]}, "spec.backends[0].url"),
+    Bad("plugin by name and type", "Route", {"plugins": [{"name": "a", "type": "b"}]}, "spec.plugins[0]", "cel"),
+    Bad("config of a named plugin", "Route", {"plugins": [{"name": "a", "config": {"b": 1}}]},
+        "spec.plugins[0].config", "cel"),
+    Bad("regex rewrite without pattern", "Route", {"rewrite": {"path": {"type": "Regex", "value": "/"}}},
+        "spec.rewrite.path.pattern", "cel"),
+    Bad("prefix rewrite of a regex", "Route",
+        path("Regex", "/a") | {"rewrite": {"path": {"type": "ReplacePrefix", "value": "/"}}},
+        "spec.rewrite.path.type", "cel"),
+    Bad("wildcard as new host", "Route", {"rewrite": {"host": "*.example.com"}}, "spec.rewrite.host"),
+    Bad("scopes without authentication", "Route", {"auth": {"mode": "None", "scopes": ["a"]}},
+        "spec.auth.mode", "cel"),
+    Bad("plan and numbers", "Route", {"rateLimit": {"plan": "p", "requests": 1}}, "spec.rateLimit", "cel"),
+    Bad("upper case host", "Route", {"hosts": ["Example.com"]}, "spec.hosts[0]"),
+    Bad("no duration", "Route", {"timeouts": {"request": "30"}}, "spec.timeouts.request"),
+    Bad("duration out of order", "Route", {"timeouts": {"request": "1s1h"}}, "spec.timeouts.request", "us"),
+    Bad("nothing to send to", "Backend", {}, "spec", "cel"),
+    Bad("two things to send to", "Backend", {"url": URL, "upstream": "u"}, "spec", "cel"),
+    Bad("no verification and a CA", "Backend",
+        {"url": URL, "tls": {"insecureSkipVerify": True, "caCertificateRef": {"name": "a"}}},
+        "spec.tls.insecureSkipVerify", "cel"),
+    Bad("hash without a name", "Upstream",
+        {"loadBalancing": {"policy": "RingHash", "hashOn": {"type": "Header"}}},
+        "spec.loadBalancing.hashOn.name", "cel"),
+    Bad("hash without a hashing policy", "Upstream",
+        {"loadBalancing": {"hashOn": {"type": "SourceIP"}}}, "spec.loadBalancing.hashOn", "cel"),
+    Bad("targets twice", "Upstream", {"targets": [{"host": "a", "port": 1}] * 2}, "spec.targets", "cel"),
+    Bad("anon key above row security", "ApiKey", {**KEY, "audience": "anon", "bypassesRowSecurity": True},
+        "spec.bypassesRowSecurity", "cel"),
+    Bad("plain key", "ApiKey", {**KEY, "hash": "flc_service_secret"}, "spec.hash"),
+    Bad("no CIDR", "ApiKey", {**KEY, "allowedCidrs": ["10.0.0.0/99"]}, "spec.allowedCidrs[0]", "us"),
+    Bad("time without zone", "ApiKey", {**KEY, "expiresAt": "2030-01-01T00:00:00"}, "spec.expiresAt", "us"),
+    Bad("quotas twice", "Tenant", {"quotas": [{"name": "a", "limit": 1}] * 2}, "spec.quotas", "cel"),
+    Bad("plugin type with a space", "Plugin", {"type": "key auth"}, "spec.type"),
+)  # fmt: skip
+
+
+def document(kind: str, spec: dict) -> dict:
+    return {
+        "apiVersion": "gateway.fluxgate.io/v1alpha1",
+        "kind": kind,
+        "metadata": {"name": "x"},
+        "spec": spec,
+    }

@@ -9,6 +9,8 @@ from /proc. ``spread`` is the least and the greatest ratio seen.
 from __future__ import annotations
 
 import argparse
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from support.envoy import EnvoyProcess
 from support.keygateway import KeyGateway, api_key, gateway, route
 
 from bench import configs, report
-from bench.harness import Load, free_port, load, median
+from bench.harness import BenchError, cpu_seconds, free_port, median, require
 from fluxgate.ir import KeyAuth, PlanBucket
 
 KEY = "flc_service_4BnJq0xYt7bGmZpLk2VwRs9HcDfE1a00000"
@@ -60,21 +62,29 @@ def run(*, seconds: int, rounds: int) -> list[tuple[str, float, float, float, fl
 def _alternate(
     targets: dict[str, tuple[str, int]], seconds: int, rounds: int
 ) -> list[tuple[str, float, float, float, float]]:
-    headers = [f"apikey: {KEY}"]
-    runs: dict[str, list[Load]] = {name: [] for name in targets}
+    runs: dict[str, list[float]] = {name: [] for name in targets}
     for url, pid in targets.values():
-        if (warm := load(url, pid, seconds=1, headers=headers)).failed:
-            raise SystemExit(f"{url}: {warm.failed} requests failed")
+        _cpu_per_request(url, pid, 1)
     for _ in range(rounds):
         for name, (url, pid) in targets.items():
-            runs[name].append(load(url, pid, seconds=seconds, headers=headers))
-    bare = [each.cpu_us_per_request for each in runs["bare Envoy"]]
+            runs[name].append(_cpu_per_request(url, pid, seconds))
     rows = []
-    for name, measured in runs.items():
-        cpu = [each.cpu_us_per_request for each in measured]
-        ratios = [mine / base for mine, base in zip(cpu, bare, strict=True)]
+    for name, cpu in runs.items():
+        ratios = [mine / base for mine, base in zip(cpu, runs["bare Envoy"], strict=True)]
         rows.append((name, median(cpu), median(ratios), min(ratios), max(ratios)))
     return rows
+
+
+def _cpu_per_request(url: str, pid: int, seconds: int) -> float:
+    """Microseconds of CPU that process ``pid`` spends on a request; every answer must be 2xx."""
+    command = [require("wrk", "wrk"), "-t1", "-c32", f"-d{seconds}s", "-H", f"apikey: {KEY}", url]
+    before = cpu_seconds(pid)
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    spent = cpu_seconds(pid) - before
+    count = re.search(r"(\d+) requests in", output)
+    if count is None or "Non-2xx" in output or "Socket errors" in output:
+        raise BenchError(f"wrk did not get 2xx from {url} every time:\n{output}")
+    return spent / int(count[1]) * 1e6
 
 
 def main() -> None:

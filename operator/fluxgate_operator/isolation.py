@@ -107,7 +107,7 @@ class Isolator:
                 self._forget_repaired()
                 for rejected in sorted(self._standing() - self._seen, key=repr):
                     self._seen.add(rejected)
-                    await self._isolate(rejected)
+                    await self._isolate_safely(rejected)
                 self._seen &= self._standing()
                 await asyncio.wait((nodes_changed, turn_done), return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -146,6 +146,15 @@ class Isolator:
                 kept[ref] = entry
         if len(kept) != len(aside):
             self._reconciler.set_objects_aside(kept)
+
+    async def _isolate_safely(self, rejected: Rejected) -> None:
+        try:
+            await self._isolate(rejected)
+        except Exception:  # noqa: BLE001 - see below
+            # A bug here must not take down what is served; the rejection itself stays visible.
+            self._log.exception(
+                "looking for the rejected object failed", envoy_says=rejected.message
+            )
 
     async def _isolate(self, rejected: Rejected) -> None:
         turn = self._reconciler.current

@@ -148,6 +148,29 @@ async def test_a_state_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
         await gateway.start()
 
 
+async def test_a_full_disk_is_said_at_the_start(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    settings.state_dir.mkdir()
+    (settings.state_dir / ".envoy-bootstrap.json.new").symlink_to("/dev/full")
+    gateway = StandaloneGateway(settings, structlog.get_logger(), os.environ)
+
+    with pytest.raises(StateDirError, match="No space left on device"):
+        await gateway.start()
+
+
+async def test_when_the_disk_is_full_envoy_restarts_with_its_last_bootstrap(
+    tmp_path: Path, echo: EchoUpstream
+) -> None:
+    with structlog.testing.capture_logs() as logs:
+        async with running_gateway(tmp_path, files(echo.port)) as gateway:
+            (tmp_path / "state" / ".envoy-bootstrap.json.new").symlink_to("/dev/full")
+            os.kill(gateway.envoy_pid, signal.SIGKILL)
+            await gateway.until(lambda: gateway.gateway.status().envoy.restarts == 1)
+            await gateway.until(lambda: gateway.gateway.tracker.report(1).complete)
+            assert (await gateway.get("/")).status == 200
+    assert any("last bootstrap" in line["event"] for line in logs)
+
+
 async def test_the_state_folder_is_for_its_owner_alone(tmp_path: Path, echo: EchoUpstream) -> None:
     async with running_gateway(tmp_path, files(echo.port)):
         assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700

@@ -23,7 +23,7 @@ from fluxgate_operator.envoy.admin import EnvoyAdmin, parse_address
 from fluxgate_operator.envoy.backoff import BackOff
 from fluxgate_operator.envoy.logs import parse_line, pass_on
 from fluxgate_operator.envoy.orphans import end_orphan
-from fluxgate_operator.errors import EnvoyAdminError
+from fluxgate_operator.errors import EnvoyAdminError, StateDirError
 from fluxgate_operator.settings import EnvoySettings
 
 _LINE_LIMIT = 1024 * 1024
@@ -143,7 +143,7 @@ class EnvoySupervisor:
         try:
             bootstrap = self._write_bootstrap()
             process = await self._spawn(bootstrap, admin_file)
-        except OSError as error:
+        except (OSError, StateDirError) as error:
             self._last_exit = f"could not be started: {error}"
             return
         self._process = process

@@ -60,7 +60,10 @@ class EnvoyValidator:
             self._cache.move_to_end(key)
             return known
         async with self._slots:
-            found = await self._run(payload)
+            try:
+                found = await self._run(payload)
+            except OSError as error:  # no room for the file, no process to be had
+                found = Validation(Verdict.UNKNOWN, f"Envoy could not be asked: {error}")
         if found.verdict is not Verdict.UNKNOWN:
             self._cache[key] = found
             if len(self._cache) > _CACHED:

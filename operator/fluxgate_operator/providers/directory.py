@@ -20,7 +20,7 @@ from fluxgate_operator.documents import MAX_FILE_BYTES
 from fluxgate_operator.problems import FileProblem
 from fluxgate_operator.providers.parse import Parsed, ParsedFile, parse_file, unreadable_file
 from fluxgate_operator.providers.scan import Stamp, Tree, scan, stamp_of
-from fluxgate_operator.providers.watch import FolderWatch
+from fluxgate_operator.providers.watch import FolderWatch, WatchLimitError
 
 _THREAD_BYTES = 64 * 1024
 """Larger files are parsed in a thread, so that the event loop stays free for the nodes."""
@@ -108,8 +108,18 @@ class DirectoryProvider:
             self._note_folders(tree)
             if self._root.is_dir():
                 await self._reload(self._candidates(tree), forced=False)
-            if not watch.follow(tree.folders, tree.linked):
+            if not self._follow(watch, tree):
                 return
+
+    def _follow(self, watch: FolderWatch, tree: Tree) -> bool:
+        try:
+            return watch.follow(tree.folders, tree.linked)
+        except WatchLimitError as error:
+            if not self._loaded.is_set():
+                raise
+            problem = FileProblem(str(self._root), 0, 0, str(error.strerror))
+            self._folder_problems = (*self._folder_problems, problem)
+            return False
 
     def _note_folders(self, tree: Tree) -> None:
         self._folder_problems = tuple(

@@ -25,6 +25,19 @@ from fluxgate.routing.hosts import covers, normalise_host, specificity
 from fluxgate.routing.path import prefix_matches, template_regex
 from fluxgate.xds import names
 
+JOINED_HEADERS = frozenset(
+    (
+        *("accept", "accept-encoding", "access-control-request-headers"),
+        *("access-control-request-method", "access-control-request-private-network"),
+        *("authentication", "authorization", "cache-control", "content-encoding", "content-type"),
+        *("expect", "grpc-accept-encoding", "grpc-timeout", "if-match", "if-modified-since"),
+        *("if-none-match", "if-range", "if-unmodified-since", "origin", "pragma", "proxy-status"),
+        *("referer", "user-agent", "via", "x-client-trace-id", "x-envoy-decorator-operation"),
+        *("x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id"),
+    )
+)
+"""Headers of which Envoy 1.40 keeps one value: fields of the same name are joined by a comma."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -40,20 +53,19 @@ class Request:
     query: str = ""
     headers: tuple[tuple[str, str], ...] = ()
 
-    def header(self, name: str) -> str | None:
-        """The value of a header; several fields are joined by a comma, as in Envoy."""
+    def header(self, name: str) -> tuple[str, ...]:
+        """Every value of a header; those Envoy joins while reading it come as one."""
         if name in (":authority", "host"):
-            return self.host
-        values = [value for field, value in self.headers if field == name]
-        return ",".join(values) if values else None
+            return (self.host,)
+        if name == ":method":
+            return (self.method,)
+        values = tuple(value for field, value in self.headers if field == name)
+        return (",".join(values),) if values and name in JOINED_HEADERS else values
 
-    def parameter(self, name: str) -> str | None:
-        """The first value of a query parameter, compared and returned without decoding."""
-        for pair in self.query.split("&"):
-            key, _, value = pair.partition("=")
-            if key == name and pair:
-                return value
-        return None
+    def parameter(self, name: str) -> tuple[str, ...]:
+        """The first value of a query parameter, not decoded; Envoy looks at no other."""
+        pairs = (pair.partition("=") for pair in self.query.split("&") if pair)
+        return tuple(value for key, _, value in pairs if key == name)[:1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +130,20 @@ def path_matches(wanted: PathMatch, path: str) -> bool:
             return _fullmatch(wanted.value, path)
 
 
-def value_matches(wanted: ValueMatch, value: str | None) -> bool:
-    """Whether the value of a header or query parameter (None: not there) meets ``wanted``."""
+def value_matches(wanted: ValueMatch, values: tuple[str, ...]) -> bool:
+    """Whether any of the ``values`` of a header or query parameter meets ``wanted``.
+
+    A header sent several times is compared value by value, as Envoy does since 1.39.
+    """
     match wanted.kind:
         case ValueKind.ABSENT:
-            return value is None
+            return not values
         case ValueKind.PRESENT:
-            return value is not None
+            return bool(values)
         case ValueKind.EXACT:
-            return value == wanted.value
+            return wanted.value in values
         case ValueKind.REGEX:
-            return value is not None and _fullmatch(wanted.value, value)
+            return any(_fullmatch(wanted.value, value) for value in values)
 
 
 def api_key_scheme(prefixes: tuple[str, ...]) -> str:
@@ -151,14 +166,14 @@ def credential_class(
     ``Authorization: Bearer`` with one of the known ``prefixes``; with ``query`` (realtime
     routes) also the parameter ``apikey``. Any other bearer token is a JWT.
     """
-    authorization = request.header("authorization") or ""
+    authorization = request.header("authorization")
     if (
-        any(request.header(name) is not None for name in names.CREDENTIAL_HEADERS)
-        or _fullmatch(api_key_scheme(prefixes), authorization)
-        or (query and request.parameter(names.CREDENTIAL_QUERY_PARAMETER) is not None)
+        any(map(request.header, names.CREDENTIAL_HEADERS))
+        or any(_fullmatch(api_key_scheme(prefixes), value) for value in authorization)
+        or (query and request.parameter(names.CREDENTIAL_QUERY_PARAMETER))
     ):
         return CredentialClass.API_KEY
-    if _fullmatch(BEARER_SCHEME, authorization):
+    if any(_fullmatch(BEARER_SCHEME, value) for value in authorization):
         return CredentialClass.JWT
     return CredentialClass.NONE
 

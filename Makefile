@@ -50,7 +50,7 @@ generate: install ## Write crds/ from the models
 
 .PHONY: golden
 golden: install ## Rewrite the golden files of tests/golden and delete stale ones
-	@$(BIN)/python -m pytest -q tests/golden --refresh-golden
+	@$(BIN)/python -m pytest -q tests/golden --refresh-goldens
 
 .PHONY: bench
 bench: install ## Measure, and write bench/results.md (needs wrk; takes minutes)

@@ -106,3 +106,23 @@ def test_commit_hooks_download_nothing() -> None:
     text = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
     assert set(re.findall(r"- repo: (\S+)", text)) == {"local"}
     assert set(re.findall(r"language: (\S+)", text)) == {"system"}
+
+
+def test_the_index_of_decisions_names_every_page_by_its_title() -> None:
+    folder = ROOT / "docs" / "decisions"
+    index = (folder / "README.md").read_text(encoding="utf-8")
+    pages = sorted(folder.glob("[0-9]*.md"))
+    numbers = [page.name[:4] for page in pages]
+    assert [page.name for page in pages if f"]({page.name}) | " not in index] == []
+    assert len(set(numbers)) == len(numbers), "two decisions share a number"
+
+
+def test_every_link_between_pages_leads_somewhere() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in pages
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+        if "://" not in target and not (page.parent / target).exists()
+    ]
+    assert broken == []

@@ -100,8 +100,8 @@ def parse_wrk(output: str) -> tuple[int, float, float, float, int]:
     return (
         int(find(r"(\d+) requests in")),
         float(find(r"Requests/sec:\s+([\d.]+)")),
-        _millis(find(r"50%\s+(\S+)")),
-        _millis(find(r"99%\s+(\S+)")),
+        _millis(find(r"\n\s+50%\s+(\S+)")),
+        _millis(find(r"\n\s+99%\s+(\S+)")),
         failed,
     )
 
@@ -173,7 +173,7 @@ def static_envoy(config: dict[str, object], folder: Path, port: int) -> Iterator
     path = folder / f"static-{port}.json"
     path.write_text(json.dumps(config))
     command = [
-        str(locate_envoy(os.environ).path),
+        str(locate_envoy(os.environ)),
         *("-c", str(path), "--concurrency", "1", "--use-dynamic-base-id", "-l", "error"),
     ]
     with process(command, folder / f"static-{port}.log") as child:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from unit.translator.world import bundle, edge, obj, route
 
 from fluxgate.translator import TranslateCache, translate
-from unit.translator.world import bundle, edge, obj, route
 
 BASE = (edge(), route(tenant="t", backends=[{"name": "b"}], plugins=[{"name": "named"}]))
 

@@ -25,7 +25,7 @@ def normalise_path(path: str) -> str | None:
     """
     if not path.startswith("/") or _REJECTED.search(path):
         return None
-    path = _DOT_SEGMENT_PARAMETERS.sub(r"\1", path.replace("\\", "/"))
+    path = _DOT_SEGMENT_PARAMETERS.sub(r"\1", path).replace("\\", "/")
     path = _UNRESERVED.sub(lambda match: chr(int(match[1], 16)), path)
     path = _MUST_ESCAPE.sub(lambda match: f"%{ord(match[0]):02X}", path)
     path = _resolve_dots(path)

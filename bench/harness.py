@@ -198,7 +198,7 @@ class RunningGateway:
 
     def wait(self, seconds: float = 120) -> None:
         """Return when every node serves everything that was written."""
-        fluxgate("status", "--wait", "--timeout", f"{seconds:.0f}s", "--state-dir", str(self.state))
+        fluxgate("status", "--wait", "--timeout", f"{seconds:.0f}", "--state-dir", str(self.state))
 
     def write(self, name: str, *documents: object) -> None:
         """Write one file of the configuration folder at once (rename)."""

@@ -9,7 +9,7 @@ from bench.report import verdict
 OUTPUT = """Running 2s test @ http://127.0.0.1:9000/
   1 threads and 32 connections
   Thread Stats   Avg      Stdev     Max   +/- Stdev
-    Latency   612.35us  210.11us   6.01ms   81.99%   
+    Latency   612.35us  210.11us   6.01ms   81.99%
   Latency Distribution
      50%  590.00us
      75%  700.00us

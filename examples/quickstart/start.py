@@ -77,16 +77,21 @@ class Quickstart:
         if self.key_file.is_file() and manifest.is_file():
             return self.key_file.read_text().strip()
         manifest.unlink(missing_ok=True)
-        key = subprocess.run(
+        made = subprocess.run(
             [
                 *(sys.executable, "-m", "fluxgate_cli.main", "api-keys", "create"),
                 *("--name", "demo", "--prefix", "flx_test_", "--plan", "demo"),
                 *("--workspace", "demo", "--scope", "echo:read", "--config", str(self.config)),
             ],
-            check=True,
-            stdout=subprocess.PIPE,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
             text=True,
-        ).stdout.strip()
+        )
+        if made.returncode:
+            raise CliError(f"the demo key could not be made: {made.stderr.strip()}")
+        key = made.stdout.strip()
+        say(f"made a demo key; {manifest} holds its hash, {self.key_file} the key")
         write_atomically(self.key_file, key + "\n", mode=0o600)
         return key
 

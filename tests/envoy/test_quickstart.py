@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 from support.client import request
-from support.console import Example, checked_examples
+from support.console import Example, checked_examples, run_example, shape
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0
@@ -101,27 +101,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield started
 
 
-def run_example(running: Running, command: str) -> list[str]:
-    """Run one command of the README in a shell, as its reader would after ``make run``."""
-    done = subprocess.run(
-        ["bash", "-c", as_here(running, command)],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "KEY": running.key,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "NO_COLOR": "1",
-        },
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return done.stdout.splitlines()
-
-
 def as_here(running: Running, text: str) -> str:
     """The README's addresses and folders, as they are in this test."""
     return (
@@ -129,32 +108,6 @@ def as_here(running: Running, text: str) -> str:
         .replace(".fluxgate/quickstart", str(running.home))
         .replace(".venv/bin/", f"{Path(sys.executable).parent}/")
     )
-
-
-PORT_AND_PLACE = (
-    (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "<uuid>"),
-    (re.compile(r"fl[xc]_[a-z]+_[0-9A-Za-z]{20,}"), "<key>"),
-    (re.compile(r"(flx_[a-z]+_…)\w{4}"), r"\1<last four>"),
-    (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z"), "<time>"),
-    (re.compile(r"127\.0\.0\.1:\d+"), "<address>"),
-    (re.compile(r"(?i)^date: .*"), "date: <date>"),
-    (re.compile(r"(?i)^(content-length|x-envoy-upstream-service-time): \d+"), r"\1: <number>"),
-    (
-        re.compile(r"(?i)^(retry-after|x-ratelimit-reset|x-ratelimit-remaining): \d+"),
-        r"\1: <number>",
-    ),
-    (re.compile(r"\d+\.\d+ s\b"), "<seconds>"),
-    (re.compile(r"\bpid \d+"), "pid <pid>"),
-    (re.compile(r'("(?:user-agent|x-forwarded-for|x-envoy-[a-z-]+)": )"[^"]*"'), r'\1"<text>"'),
-    (re.compile(r" {2,}"), "  "),
-)
-
-
-def shape(line: str) -> str:
-    """A line without what differs from run to run."""
-    for pattern, name in PORT_AND_PLACE:
-        line = pattern.sub(name, line)
-    return line.strip()
 
 
 def examples() -> list[Example]:
@@ -170,7 +123,10 @@ def test_the_readme_shows_every_answer_a_new_user_meets() -> None:
 
 def test_the_readmes_commands_answer_as_printed(running: Running) -> None:
     for example in examples():
-        answer = [shape(line) for line in run_example(running, example.command)]
+        answer = [
+            shape(line)
+            for line in run_example(as_here(running, example.command), ROOT, {"KEY": running.key})
+        ]
         printed = [shape(as_here(running, line)) for line in example.answer]
         assert answer == printed, example.command
 

@@ -117,23 +117,61 @@ def test_a_preflight_on_a_route_for_any_method_is_answered_before_authentication
         assert a.requests == []
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the preflight sibling answers by itself, and Envoy's CORS filter skips such routes",
-)
-def test_a_preflight_on_a_post_only_route_is_answered() -> None:
-    post_only = document(
-        "Route",
-        "r",
-        {
-            "matches": [{"path": {"value": "/"}, "methods": ["POST"]}],
-            "backends": [{"kind": "Upstream", "name": "a"}],
-            "auth": {},
-            "cors": {"allowOrigins": ["https://app.example.com"]},
-        },
+APP = "https://app.example.com"
+STRANGE = "https://evil.example"
+
+
+def post_only(**spec: Any) -> str:
+    """A route for POST alone, with a cross-origin policy for one origin."""
+    match = {"path": {"value": "/"}, "methods": ["POST"], **spec.pop("match", {})}
+    backends = [{"kind": "Upstream", "name": "a"}]
+    cors = {"allowOrigins": [APP]}
+    return document("Route", "r", {"matches": [match], "backends": backends, "cors": cors, **spec})
+
+
+POST_ONLY = {
+    "open": post_only(),
+    "with keys": post_only(auth={}),
+    "with a plan": post_only(rateLimit={"requests": 1}),
+    "with a header condition": post_only(match={"headers": [{"name": "x-v", "value": "1"}]}),
+    "for one credential class": post_only(match={"credential": "ApiKey"}),
+}
+
+
+@pytest.mark.parametrize("secured", POST_ONLY.values(), ids=POST_ONLY.keys())
+def test_preflights_on_a_post_only_route_are_answered_and_no_other_options_request(
+    secured: str,
+) -> None:
+    def asked(origin: str, method: str = "POST") -> list[tuple[str, str]]:
+        return [("origin", origin), ("access-control-request-method", method)]
+
+    allowed = "access-control-allow-origin"
+    with EchoUpstream() as a, GatewayEnvoy(gateway_of(upstream("a", a.port), secured)) as served:
+        for _ in range(2):
+            answer = served.get("/", asked(APP), method="OPTIONS")
+            assert (answer.status, answer.header(allowed)) == (200, APP)
+        answer = served.get("/", asked(STRANGE), method="OPTIONS")
+        assert (answer.status, answer.header(allowed)) == (200, None)
+        refused = [
+            served.get("/", headers, method="OPTIONS").status
+            for headers in (
+                [],
+                [("origin", APP)],
+                [("origin", APP), ("access-control-request-method", "")],
+                [("origin", ""), ("access-control-request-method", "POST")],
+                asked(APP, "DELETE"),
+                [*asked(APP), ("access-control-request-method", "POST")],
+            )
+        ]
+        assert refused == [404] * 6
+        assert a.requests == []
+
+
+def test_a_preflight_on_a_route_without_a_backend_never_opens_it() -> None:
+    matches = [{"path": {"value": "/"}, "methods": ["POST"]}]
+    broken = document(
+        "Route", "r", {"matches": matches, "backends": [{"name": "missing"}], "cors": {}}
     )
-    asked = [("origin", "https://app.example.com"), ("access-control-request-method", "POST")]
-    with EchoUpstream() as a, GatewayEnvoy(gateway_of(upstream("a", a.port), post_only)) as served:
-        answer = served.get("/", asked, method="OPTIONS")
-        assert answer.status == 200
-        assert answer.header("access-control-allow-origin") == "https://app.example.com"
+    asked = [("origin", APP), ("access-control-request-method", "POST")]
+    with GatewayEnvoy(gateway_of(broken)) as served:
+        assert served.get("/", asked, method="OPTIONS").status == 502

@@ -74,6 +74,9 @@ BACKEND_REF = st.one_of(
         {"url": st.sampled_from(["http://127.0.0.1:1", "https://api.example.com"])}
     ),
 )
+BACKEND_REFS = st.lists(BACKEND_REF, min_size=1, max_size=2).filter(
+    lambda refs: any(ref.get("weight", 1) for ref in refs)
+)
 BREAKER = st.fixed_dictionaries({"maxRequests": st.integers(1, 2)})
 PLUGIN_USE = st.one_of(
     st.fixed_dictionaries({"name": NAMES}, optional={"enabled": st.booleans()}),
@@ -118,7 +121,7 @@ SPECS = {
             {
                 "matches": st.lists(MATCH, min_size=1, max_size=2),
                 "hosts": st.lists(HOSTS, max_size=2),
-                "backends": st.lists(BACKEND_REF, min_size=1, max_size=2),
+                "backends": BACKEND_REFS,
             },
             optional={
                 "priority": st.integers(0, 1),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import get_args
 
 from pydantic import BaseModel, ValidationError
@@ -151,7 +151,14 @@ def _suggestion(wrong: object, known: Iterable[str]) -> str:
         return ""
     folded = {each.lower(): each for each in known}
     close = difflib.get_close_matches(wrong.lower().replace("_", ""), folded, n=1, cutoff=0.6)
-    return f"did you mean {folded[close[0]]}? " if close else ""
+    meant = folded[close[0]] if close else next(filter(_ends_in(wrong), folded.values()), None)
+    return f"did you mean {meant}? " if meant else ""
+
+
+def _ends_in(word: str) -> Callable[[str], bool]:
+    """Whether a camelCase name ends in ``word`` as a word: retryOn in on, description not."""
+    capital = word[:1].upper() + word[1:]
+    return lambda name: bool(word) and name.endswith(capital)
 
 
 def _model_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel] | None:

@@ -42,8 +42,9 @@ class AccessLogIR:
 class VirtualHost:
     """All routes a request for one host may take, in the order they are tried.
 
-    ``host`` is exact, ``*.suffix`` or ``*``. Routes of less specific hosts that
-    also cover this one come after its own.
+    ``host`` is exact, ``*.suffix`` or ``*``. Routes of less specific hosts that also cover
+    this one are among them: after its own of the same priority, before those of a lower one
+    (:func:`fluxgate.routing.precedence.route_sort_key`).
     """
 
     host: str

@@ -32,7 +32,7 @@ class RetryPolicy:
     """Retries after the first attempt. Durations in milliseconds; 0 means not set."""
 
     attempts: int
-    on: tuple[str, ...]
+    retry_on: tuple[str, ...]
     status_codes: tuple[int, ...] = ()
     per_try_timeout_ms: int = 0
     back_off_base_ms: int = 25

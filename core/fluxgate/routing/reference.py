@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 
 from fluxgate.ir import (
     CredentialClass,
@@ -21,6 +20,7 @@ from fluxgate.ir import (
     ValueMatch,
     VirtualHost,
 )
+from fluxgate.regex import full_match
 from fluxgate.routing.hosts import covers, normalise_host, specificity
 from fluxgate.routing.path import prefix_matches, template_regex
 from fluxgate.xds import names
@@ -97,7 +97,7 @@ def match(
 def mismatch(route: HTTPRoute, request: Request, prefixes: tuple[str, ...] = ()) -> Mismatch | None:
     """Why ``route`` does not take ``request``: the first condition that fails, or None.
 
-    Raises ``ValueError`` for a regular expression that Python cannot read, though RE2 may.
+    Raises ``ValueError`` for something that is no regular expression.
     """
     wanted = route.match
     if not path_matches(wanted.path, request.path):
@@ -125,9 +125,9 @@ def path_matches(wanted: PathMatch, path: str) -> bool:
         case PathKind.PREFIX:
             return prefix_matches(wanted.value, path)
         case PathKind.TEMPLATE:
-            return _fullmatch(template_regex(wanted.value), path)
+            return full_match(template_regex(wanted.value), path)
         case PathKind.REGEX:
-            return _fullmatch(wanted.value, path)
+            return full_match(wanted.value, path)
 
 
 def value_matches(wanted: ValueMatch, values: tuple[str, ...]) -> bool:
@@ -143,7 +143,7 @@ def value_matches(wanted: ValueMatch, values: tuple[str, ...]) -> bool:
         case ValueKind.EXACT:
             return wanted.value in values
         case ValueKind.REGEX:
-            return any(_fullmatch(wanted.value, value) for value in values)
+            return any(full_match(wanted.value, value) for value in values)
 
 
 def api_key_scheme(prefixes: tuple[str, ...]) -> str:
@@ -169,22 +169,10 @@ def credential_class(
     authorization = request.header("authorization")
     if (
         any(map(request.header, names.CREDENTIAL_HEADERS))
-        or any(_fullmatch(api_key_scheme(prefixes), value) for value in authorization)
+        or any(full_match(api_key_scheme(prefixes), value) for value in authorization)
         or (query and request.parameter(names.CREDENTIAL_QUERY_PARAMETER))
     ):
         return CredentialClass.API_KEY
-    if any(_fullmatch(BEARER_SCHEME, value) for value in authorization):
+    if any(full_match(BEARER_SCHEME, value) for value in authorization):
         return CredentialClass.JWT
     return CredentialClass.NONE
-
-
-@lru_cache(maxsize=4096)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern, re.ASCII)
-    except re.error as error:
-        raise ValueError(f"Python cannot read the expression {pattern!r}: {error}") from None
-
-
-def _fullmatch(pattern: str, text: str) -> bool:
-    return _compiled(pattern).fullmatch(text) is not None

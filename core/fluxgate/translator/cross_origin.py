@@ -10,7 +10,8 @@ from fluxgate.api.v1alpha1.policy import Cors
 from fluxgate.ir import CorsPolicy, RouteMatch, ValueKind, ValueMatch
 
 READ_METHODS = ("GET", "HEAD")
-PREFLIGHT_REFUSED = "The origin may not use this route."
+_GIVEN = ".+"
+"""A header that is there and not empty: Envoy's CORS filter overlooks empty ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +24,18 @@ class CrossOrigin:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One IR route made from one match. Made up ones (``synthetic``) yield to what users wrote."""
+    """One IR route made from one match. Made up ones (``synthetic``) yield to what users wrote.
+
+    Every one of them has its parent's action and protection. Envoy's CORS filter runs before
+    authentication and answers every preflight that it sees, allowed or not; it sees none on a
+    route that sends to no cluster. Should a request get past it, it meets the same
+    authentication as any other.
+    """
 
     suffix: str
     match: RouteMatch
     cors: CorsPolicy | None
     synthetic: bool = False
-    preflight: bool = False
 
 
 def cors_policy(cors: Cors) -> CorsPolicy:
@@ -73,7 +79,6 @@ def variants(match: RouteMatch, cors: CrossOrigin) -> Iterator[Variant]:
                 preflight_match(variant.match),
                 variant.cors,
                 synthetic=True,
-                preflight=True,
             )
 
 
@@ -95,16 +100,16 @@ def _misses_preflight(match: RouteMatch) -> bool:
 
 
 def preflight_match(match: RouteMatch) -> RouteMatch:
-    """What the preflight of a request that ``match`` takes looks like (Fetch standard, 4.8)."""
-    wanted = "|".join(match.methods)
-    asked = ValueMatch(
-        "access-control-request-method",
-        ValueKind.REGEX if wanted else ValueKind.PRESENT,
-        wanted,
-    )
+    """What the preflight of a request that ``match`` takes looks like (Fetch standard, 4.8).
+
+    No broader than what Envoy's CORS filter takes for a preflight, so that no other
+    OPTIONS request gets to a route for, say, POST.
+    """
+    wanted = "|".join(match.methods) or _GIVEN
+    asked = ValueMatch("access-control-request-method", ValueKind.REGEX, wanted)
     return RouteMatch(
         path=match.path,
         methods=("OPTIONS",),
-        headers=(asked, ValueMatch("origin", ValueKind.PRESENT)),
+        headers=(asked, ValueMatch("origin", ValueKind.REGEX, _GIVEN)),
         query=match.query,
     )

@@ -61,7 +61,11 @@ def resolve_forwarding(route: Route, view: View, tenant: str | None) -> Forwardi
     if not spec.backends:
         findings.append(invalid("spec.backends: a route needs a backend; add one"))
     elif found and not shares:
-        findings.append(invalid("spec.backends: all weights are 0; give one of them a weight"))
+        findings.append(
+            invalid(
+                "spec.backends: those that can be used have weight 0; give one of them a weight"
+            )
+        )
     elif found and len(found) < len(spec.backends):
         findings.append(partly("spec.backends: some are left out, the others take their share"))
     mirror_cluster = None
@@ -172,7 +176,7 @@ def _retry(retry: Retry) -> RetryPolicy:
     base = max(duration_ms(back_off.base), 1) if back_off else 25
     return RetryPolicy(
         attempts=retry.attempts,
-        on=retry.on,
+        retry_on=retry.retry_on,
         status_codes=retry.status_codes,
         per_try_timeout_ms=duration_ms(retry.per_try_timeout) if retry.per_try_timeout else 0,
         back_off_base_ms=base,

@@ -22,7 +22,7 @@ from fluxgate.ir import (
 from fluxgate.resources import ObjectRef, ref_of
 from fluxgate.routing.precedence import route_sort_key
 from fluxgate.status import Reason
-from fluxgate.translator.cross_origin import PREFLIGHT_REFUSED, variants
+from fluxgate.translator.cross_origin import variants
 from fluxgate.translator.findings import Finding, invalid, partly, rank_of, unresolved
 from fluxgate.translator.forwarding import Forwarding, build_forward, resolve_forwarding
 from fluxgate.translator.gateways import GatewayScope
@@ -165,7 +165,6 @@ def _http_routes(
     created = placed.route.metadata.creation_timestamp
     for index, match in enumerate(spec.matches):
         for variant in variants(build_match(match), protection.cors):
-            refused = DirectResponse(403, PREFLIGHT_REFUSED)
             yield (
                 index,
                 variant.synthetic,
@@ -173,12 +172,12 @@ def _http_routes(
                     name=f"route/{ref.namespace}/{ref.name}/{index}{variant.suffix}",
                     origin=ref,
                     match=variant.match,
-                    action=refused if variant.preflight else action,
+                    action=action,
                     priority=spec.priority,
                     created=created,
-                    key_auth=None if variant.preflight else protection.key_auth,
+                    key_auth=protection.key_auth,
                     cors=variant.cors,
-                    plan="" if variant.preflight else protection.plan,
+                    plan=protection.plan,
                     realtime=spec.realtime,
                 ),
             )

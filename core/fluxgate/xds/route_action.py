@@ -76,7 +76,7 @@ def _set_destinations(message: route_v3.RouteAction, action: Forward) -> None:
 
 def build_retry_policy(retry: RetryPolicy) -> route_v3.RetryPolicy:
     """``envoy.config.route.v3.RetryPolicy``; causes of HTTP and gRPC stand in one list."""
-    causes = list(retry.on)
+    causes = list(retry.retry_on)
     if retry.status_codes and _RETRIABLE_STATUS_CODES not in causes:
         causes.append(_RETRIABLE_STATUS_CODES)
     message = route_v3.RetryPolicy(

@@ -164,3 +164,12 @@ def test_the_api_server_takes_what_the_models_take(case: Good):
 @pytest.mark.parametrize("case", BAD, ids=lambda case: case.name)
 def test_the_api_server_refuses_what_the_models_refuse(case: Bad):
     assert verdict(case.kind, case.spec) == case.by
+
+
+@pytest.mark.parametrize(("path", "node"), EVERY_NODE)
+def test_no_field_and_no_value_is_a_boolean_to_a_yaml_1_1_reader(path, node):
+    if path.startswith(".status"):
+        return  # Kubernetes' own words, and nobody writes them by hand
+    booleans = {"y", "n", "yes", "no", "on", "off", "true", "false"}
+    listed = {*node.get("properties", ()), *map(str, node.get("enum", ()))}
+    assert not booleans & {each.lower() for each in listed}

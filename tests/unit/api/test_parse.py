@@ -44,6 +44,16 @@ def test_an_unknown_field_suggests_the_nearest():
     assert "did you mean queryParams?" in found["spec.matches[0].queryParam"]
 
 
+def test_the_old_name_of_a_field_suggests_the_new_one():
+    found = problems(document("Route", {"retry": {"on": ["5xx"]}}))
+    assert "did you mean retryOn?" in found["spec.retry.on"]
+
+
+def test_a_suggestion_is_a_whole_word_of_the_name():
+    found = problems(document("Route", {"ion": "a"}))
+    assert "did you mean" not in found["spec.ion"]
+
+
 def test_python_names_are_not_field_names():
     found = problems(document("Route", {"rate_limit": {"plan": "a"}}))
     assert "did you mean rateLimit?" in found["spec.rate_limit"]

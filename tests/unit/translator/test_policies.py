@@ -146,7 +146,7 @@ class TestPreflight:
     def test_a_route_that_takes_options_needs_no_sibling(self):
         assert len(World(edge(), route(cors={})).routes()) == 1
 
-    def test_a_route_with_methods_gets_a_sibling_without_authentication(self):
+    def test_a_route_with_methods_gets_a_sibling_as_protected_as_itself(self):
         matches = [path("/a", methods=["POST", "GET"])]
         own, preflight = sorted(
             World(edge(), route(cors=ORIGINS, auth={}, matches=matches)).routes(),
@@ -161,10 +161,11 @@ class TestPreflight:
             ValueKind.REGEX,
             "GET|POST",
         )
-        assert (origin.name, origin.kind) == ("origin", ValueKind.PRESENT)
+        assert (origin.name, origin.kind, origin.value) == ("origin", ValueKind.REGEX, ".+")
         assert preflight.cors == own.cors
-        assert preflight.action.status == 403
-        assert preflight.key_auth is None
+        assert preflight.action == own.action
+        assert preflight.plan == own.plan
+        assert preflight.key_auth == own.key_auth
         assert own.key_auth is not None
 
     def test_header_and_credential_conditions_do_not_reach_the_sibling(self):

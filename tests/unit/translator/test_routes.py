@@ -88,9 +88,10 @@ class TestBackends:
         one = {"url": "http://127.0.0.1:1", "weight": 0}
         world = World(edge(), route(backends=[one, {"url": "http://127.0.0.1:2", "weight": 3}]))
         assert [each.weight for each in world.route.action.destinations] == [1]
-        none = World(edge(), route(backends=[one]))
+        missing = {"kind": "Upstream", "name": "missing"}
+        none = World(edge(), route(backends=[one, missing]))
         assert none.verdict("Route", "r") == (False, "Invalid")
-        assert "all weights are 0" in none.message("Route", "r")
+        assert "have weight 0" in none.message("Route", "r")
         assert none.route.action.status == 502
 
     def test_a_service_resolves_to_its_ready_endpoints(self):

@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from fluxgate.api.v1alpha1.patterns import MAX_REGEX_LENGTH, check_regex
+from fluxgate.api.v1alpha1.patterns import LINE_PATTERN, MAX_REGEX_LENGTH, check_regex
 from fluxgate.api.v1alpha1.rules import Rule
 
 GROUP = "gateway.fluxgate.io"
@@ -169,7 +169,11 @@ def split_url(url: str) -> tuple[str, str, int]:
     return scheme, host.strip("[]").lower(), int(port)
 
 
-Regex = Annotated[str, StringConstraints(max_length=MAX_REGEX_LENGTH), AfterValidator(check_regex)]
+Regex = Annotated[
+    str,
+    StringConstraints(pattern=LINE_PATTERN, min_length=1, max_length=MAX_REGEX_LENGTH),
+    AfterValidator(check_regex),
+]
 """A regular expression in RE2's syntax, matched against the whole value."""
 
 Duration = Annotated[
@@ -228,9 +232,13 @@ HttpUrl = Annotated[
 ]
 """Scheme, host and port of an upstream; a path goes into ``rewrite``, a user into headers."""
 
-AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/", min_length=1, max_length=1024)]
+AbsolutePath = Annotated[
+    str, StringConstraints(pattern=r"^/[^\x00-\x1f\x7f]*$", min_length=1, max_length=1024)
+]
 Text = Annotated[str, StringConstraints(max_length=1024)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=253)]
+Line = Annotated[str, StringConstraints(pattern=LINE_PATTERN, max_length=1024)]
+"""Text that reaches Envoy: any characters but control characters."""
+Name = Annotated[str, StringConstraints(pattern=LINE_PATTERN, min_length=1, max_length=253)]
 Annotations = Annotated[
     dict[
         Annotated[str, StringConstraints(max_length=317)],

@@ -50,7 +50,7 @@ class Retry(Model):
     attempts: Annotated[int, Field(ge=0, le=10)] = Field(
         default=2, description="Retries after the first attempt."
     )
-    on: Annotated[tuple[RetryCause, ...], Field(max_length=16)] = (
+    retry_on: Annotated[tuple[RetryCause, ...], Field(max_length=16)] = (
         "connect-failure",
         "refused-stream",
         "unavailable",

@@ -15,7 +15,9 @@ from fluxgate.api.v1alpha1.base import (
     HeaderName,
     Hostname,
     HttpUrl,
+    Line,
     Model,
+    Name,
     ObjectName,
     Percent,
     Port,
@@ -27,6 +29,7 @@ from fluxgate.api.v1alpha1.base import (
     Weight,
 )
 from fluxgate.api.v1alpha1.patterns import (
+    LINE_PATTERN,
     MAX_REGEX_LENGTH,
     TEMPLATE_PATTERN,
     check_regex,
@@ -76,7 +79,9 @@ class PathMatch(Model):
     """
 
     type: Literal["Exact", "Prefix", "Template", "Regex"] = "Prefix"
-    value: Annotated[str, StringConstraints(min_length=1, max_length=MAX_REGEX_LENGTH)] = "/"
+    value: Annotated[
+        str, StringConstraints(pattern=LINE_PATTERN, min_length=1, max_length=MAX_REGEX_LENGTH)
+    ] = "/"
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -95,10 +100,8 @@ class PathMatch(Model):
         Rule(
             "value",
             "must not hold ? or #: the path ends before them; match a query with queryParams",
-            "self.type in ['Regex', 'Template'] || !(self.value.contains('?') || self.value.contains('#'))",
-            lambda self: (
-                self.type in ("Regex", "Template") or not ("?" in self.value or "#" in self.value)
-            ),
+            "self.type == 'Regex' || !(self.value.contains('?') || self.value.contains('#'))",
+            lambda self: self.type == "Regex" or not ("?" in self.value or "#" in self.value),
         ),
     )
 
@@ -116,7 +119,7 @@ class HeaderMatch(Model):
 
     name: HeaderName
     type: Literal["Exact", "Regex", "Present", "Absent"] = "Exact"
-    value: Annotated[str, StringConstraints(max_length=MAX_REGEX_LENGTH)] = ""
+    value: Line = ""
 
     rules: ClassVar[tuple[Rule, ...]] = _value_rules()
 
@@ -130,9 +133,9 @@ class HeaderMatch(Model):
 class QueryParamMatch(Model):
     """A match on one query parameter."""
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=256)]
+    name: Name
     type: Literal["Exact", "Regex", "Present", "Absent"] = "Exact"
-    value: Annotated[str, StringConstraints(max_length=MAX_REGEX_LENGTH)] = ""
+    value: Line = ""
 
     rules: ClassVar[tuple[Rule, ...]] = _value_rules()
 
@@ -201,7 +204,7 @@ class PathRewrite(Model):
     """How the path changes before the upstream sees it."""
 
     type: Literal["ReplacePrefix", "ReplaceFull", "Regex"]
-    value: Text
+    value: Line
     pattern: Regex | None = Field(
         default=None, description="What a Regex rewrite replaces; \\1 in value is its first group."
     )
@@ -369,6 +372,13 @@ class RouteSpec(Model):
     description: Text = ""
 
     rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "backends",
+            "all weights are 0, so no request could go anywhere; give one of them a weight",
+            "!has(self.backends) || self.backends.size() == 0 "
+            "|| self.backends.exists(b, b.weight > 0)",
+            lambda self: not self.backends or any(each.weight for each in self.backends),
+        ),
         Rule(
             "rewrite.path.type",
             "ReplacePrefix needs matches of type Prefix or Exact; use ReplaceFull or Regex",

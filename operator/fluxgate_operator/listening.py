@@ -42,6 +42,19 @@ def addresses_of(gateway: Gateway) -> frozenset[tuple[str, int]]:
     return frozenset((listener.address, listener.port) for listener in gateway.listeners)
 
 
+def urls_of(gateway: Gateway) -> tuple[str, ...]:
+    """The URL of every listener, as reached from this machine."""
+    urls = (_url(each.address, each.port, each.tls is not None) for each in gateway.listeners)
+    return tuple(dict.fromkeys(urls))
+
+
+def _url(address: str, port: int, tls: bool) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(address, address)  # noqa: S104 - compared
+    if ":" in host and not host.startswith("["):
+        host = f"[{host}]"
+    return f"{'https' if tls else 'http'}://{host}:{port}"
+
+
 def with_http_port(obj: Object, port: int | None) -> Object:
     """``obj``, with the port of its first HTTP listener replaced when it is a GatewayConfig."""
     if port is None or not isinstance(obj, GatewayConfig):

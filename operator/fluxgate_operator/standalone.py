@@ -4,63 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
-import os
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
-from google.protobuf.json_format import MessageToDict
 from structlog.typing import FilteringBoundLogger
 
 from fluxgate.ir import Gateway
-from fluxgate.ports import NodeState
-from fluxgate.resources import Object, ObjectRef, ResourceStore
-from fluxgate.status import ObjectStatus
-from fluxgate.xds.probe import build_probe_listener
-from fluxgate.xds.stats import stats_matcher
-from fluxgate_operator.envoy.bootstrap import BootstrapOptions, render_bootstrap
+from fluxgate.resources import Object, ResourceStore
+from fluxgate_operator.collector import collector_paused, release_collector, settle_collector
 from fluxgate_operator.envoy.locate import locate_envoy
-from fluxgate_operator.envoy.supervisor import EnvoyStatus, EnvoySupervisor
+from fluxgate_operator.envoy.supervisor import EnvoySupervisor
 from fluxgate_operator.envoy.validate import EnvoyValidator
-from fluxgate_operator.errors import PortTakenError, StateDirError
+from fluxgate_operator.errors import PortTakenError
 from fluxgate_operator.isolation import Isolator
 from fluxgate_operator.listener_guard import ListenerGuard
-from fluxgate_operator.listening import free_port, why_not, with_http_port
+from fluxgate_operator.listening import free_port, urls_of, with_http_port
+from fluxgate_operator.own_bootstrap import FLEET, OwnBootstrap
 from fluxgate_operator.pipeline import CachedPipeline
-from fluxgate_operator.problems import FileProblem
+from fluxgate_operator.problem_log import ProblemLog
 from fluxgate_operator.propagation import Propagation, PropagationTracker
 from fluxgate_operator.providers.directory import DirectoryProvider
 from fluxgate_operator.reconciler import Reconciler
 from fluxgate_operator.settings import StandaloneSettings
+from fluxgate_operator.standalone_status import StandaloneStatus
 from fluxgate_operator.statedir import StateDir
 from fluxgate_operator.status_book import StatusBook
 from fluxgate_xds.cache import SnapshotCache
 from fluxgate_xds.nodes import NodeRegistry
 from fluxgate_xds.server import XdsServer, XdsServerSettings
 
-FLEET = "standalone"
-"""``node.cluster`` of the one Envoy: it serves whichever GatewayConfig was chosen."""
-
-_BOOTSTRAP = "envoy-bootstrap.json"
 _RECHECK_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class StandaloneStatus:
-    """Everything at one moment. ``failure`` is a bug of ours, empty in good order."""
-
-    revision: int
-    propagation: Propagation
-    gateway: Gateway | None
-    snapshot: str
-    addresses: tuple[str, ...]
-    objects: Mapping[ObjectRef, ObjectStatus]
-    files: Mapping[ObjectRef, tuple[str, int]]
-    problems: tuple[FileProblem, ...]
-    nodes: tuple[NodeState, ...]
-    envoy: EnvoyStatus
-    failure: str = ""
 
 
 class StandaloneGateway:
@@ -77,9 +51,8 @@ class StandaloneGateway:
         self._state = StateDir(settings.state_dir)
         self._binary = locate_envoy(environ, settings.envoy.path)
         self._http_port = free_port() if settings.http_port == 0 else settings.http_port
-        self._probe_port = 0
-        self._xds_port = 0
-        self._workers = settings.envoy.concurrency or os.cpu_count() or 1
+        self._bootstrap = OwnBootstrap(settings, self._state, log)
+        self._problem_log = ProblemLog(log)
         self._main: asyncio.Task[None] | None = None
         self._guard = ListenerGuard()
         self.ready = asyncio.Event()
@@ -117,21 +90,21 @@ class StandaloneGateway:
         self._book = StatusBook(self.reconciler, self.tracker)
         self._supervisor = EnvoySupervisor(
             self._binary,
-            replace(settings.envoy, concurrency=self._workers),
+            replace(settings.envoy, concurrency=self._bootstrap.workers),
             self._state.path,
-            self._write_bootstrap,
+            self._bootstrap.write,
             self._log,
         )
 
     async def start(self) -> None:
         """Load the folder and start everything; returns when Envoy has been started.
 
-        Raises :class:`StateDirError`, :class:`PortTakenError`, ``XdsServerError``, and
+        Raises ``StateDirError``, :class:`PortTakenError`, ``XdsServerError``, and
         what :meth:`DirectoryProvider.run` raises for the folder.
         """
         with contextlib.ExitStack() as undo:
             undo.enter_context(self._state)
-            self._xds_port = await self._xds.start()
+            self._bootstrap.xds_port = await self._xds.start()
             started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._main = asyncio.create_task(self._run(started), name="standalone")
             self._main.add_done_callback(lambda _: started.done() or started.cancel())
@@ -154,12 +127,17 @@ class StandaloneGateway:
         await self._end_main()
         await self._xds.stop(1.0)
         self._state.__exit__(None, None, None)
+        release_collector()
 
     async def wait(self, revision: int | None, seconds: float) -> Propagation:
-        """Who serves ``revision``, or with None what the folder says now; see the tracker."""
-        return await self.tracker.wait(
-            self.store.revision if revision is None else revision, seconds
-        )
+        """Who serves ``revision``, or with None what the folder says at the call; see the tracker."""
+        deadline = time.monotonic() + seconds
+        if revision is None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self.provider.settled()
+            revision = self.store.revision
+        return await self.tracker.wait(revision, max(0.0, deadline - time.monotonic()))
 
     @property
     def gateways(self) -> Mapping[str, Gateway]:
@@ -171,10 +149,7 @@ class StandaloneGateway:
     def http_addresses(self) -> tuple[str, ...]:
         """The URL of every listener, as reached from this machine."""
         gateway = self.gateways.get(FLEET)
-        listeners = gateway.listeners if gateway is not None else ()
-        return tuple(
-            dict.fromkeys(_url(each.address, each.port, each.tls is not None) for each in listeners)
-        )
+        return urls_of(gateway) if gateway is not None else ()
 
     def status(self) -> StandaloneStatus:
         """Everything at this moment."""
@@ -201,24 +176,20 @@ class StandaloneGateway:
         )
 
     def _poke(self) -> None:
-        for problem in self.provider.problems:
-            if problem not in self._told:
-                self._log.error("a file has a problem", place=str(problem))
-        self._told = set(self.provider.problems)
+        self._problem_log.tell(self.provider.problems)
         self.reconciler.poke()
-
-    _told: set[FileProblem] = set()  # noqa: RUF012 - replaced, never changed
 
     async def _run(self, started: asyncio.Future[None]) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self.provider.run(), name="provider")
-                first = asyncio.create_task(self._first_turn())
-                reconciling = group.create_task(self.reconciler.run(), name="reconciler")
-                await asyncio.wait((first, reconciling), return_when=asyncio.FIRST_COMPLETED)
-                await first
+                with collector_paused():
+                    group.create_task(self.provider.run(), name="provider")
+                    first = asyncio.create_task(self._first_turn())
+                    reconciling = group.create_task(self.reconciler.run(), name="reconciler")
+                    await asyncio.wait((first, reconciling), return_when=asyncio.FIRST_COMPLETED)
+                    await first
                 self._check_first_turn()
-                self._write_bootstrap(first=True)
+                self._bootstrap.write_first()
                 group.create_task(self.tracker.run(), name="tracker")
                 group.create_task(self.isolator.run(), name="isolator")
                 group.create_task(self._recheck_ports(), name="ports")
@@ -252,9 +223,7 @@ class StandaloneGateway:
         while not self.ready.is_set():
             found = await self.tracker.wait(self.store.revision, 60.0)
             if found.complete:
-                # What was loaded lives as long as we do: the collector need not look at it again.
-                gc.collect()
-                gc.freeze()
+                settle_collector()
                 self.ready.set()
 
     async def _recheck_ports(self) -> None:
@@ -286,41 +255,3 @@ class StandaloneGateway:
 
     def _choose_and_guard(self, gateways: Mapping[str, Gateway]) -> Mapping[str, Gateway]:
         return self._guard.admit(self._choose(gateways))
-
-    def _write_bootstrap(self, *, first: bool = False) -> Path:
-        """A bootstrap for the next start; the last one serves when the disk is full by then."""
-        if not self._probe_port or why_not("127.0.0.1", self._probe_port):
-            self._probe_port = free_port()
-        try:
-            return self._state.write(_BOOTSTRAP, render_bootstrap(self._bootstrap_options()))
-        except StateDirError as error:
-            path = self._state.path / _BOOTSTRAP
-            if first or not path.exists():
-                raise
-            self._log.warning("starting envoy with the last bootstrap", error=str(error))
-            return path
-
-    def _bootstrap_options(self) -> BootstrapOptions:
-        envoy = self._settings.envoy
-        probe = ("127.0.0.1", self._probe_port)
-        admin = self._state.path / "envoy-admin.sock"
-        return BootstrapOptions(
-            node_id=self._settings.node_id,
-            gateway=FLEET,
-            xds_host="127.0.0.1",
-            xds_port=self._xds_port,
-            admin=admin if envoy.admin_port is None else ("127.0.0.1", envoy.admin_port),
-            concurrency=self._workers,
-            probe=probe,
-            probe_listener=MessageToDict(build_probe_listener(*probe)),
-            stats_matcher=MessageToDict(stats_matcher()),
-            max_connections=envoy.max_connections,
-            max_heap_bytes=envoy.max_heap_bytes,
-        )
-
-
-def _url(address: str, port: int, tls: bool) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(address, address)  # noqa: S104 - compared
-    if ":" in host and not host.startswith("["):
-        host = f"[{host}]"
-    return f"{'https' if tls else 'http'}://{host}:{port}"

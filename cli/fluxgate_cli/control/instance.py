@@ -24,7 +24,8 @@ from fluxgate_cli.control.models import (
 )
 from fluxgate_cli.errors import UsageError
 from fluxgate_cli.explaining import explain_request
-from fluxgate_operator.standalone import StandaloneGateway, StandaloneStatus
+from fluxgate_operator.standalone import StandaloneGateway
+from fluxgate_operator.standalone_status import StandaloneStatus
 
 
 class RunningInstance:
@@ -94,8 +95,11 @@ def _gateways(found: StandaloneStatus) -> Iterator[GatewayView]:
 
 
 def _node(node: NodeState, found: StandaloneStatus) -> NodeView:
+    lags = {lag.node: lag.message for lag in found.propagation.lagging}
     return NodeView(
         id=node.id,
+        version=node.user_agent,
+        lag=lags.get(node.id, "") if node.connected else "not connected",
         gateway=found.gateway.name if found.gateway is not None else node.gateway,
         connected=node.connected,
         snapshot=node.snapshot,

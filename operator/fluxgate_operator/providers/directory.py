@@ -20,7 +20,7 @@ from fluxgate_operator.documents import MAX_FILE_BYTES
 from fluxgate_operator.problems import FileProblem
 from fluxgate_operator.providers.parse import Parsed, ParsedFile, parse_file, unreadable_file
 from fluxgate_operator.providers.scan import Stamp, Tree, scan, stamp_of
-from fluxgate_operator.providers.watch import FolderWatch, WatchLimitError
+from fluxgate_operator.providers.watch import Changes, FolderWatch, WatchLimitError
 
 _THREAD_BYTES = 64 * 1024
 """Larger files are parsed in a thread, so that the event loop stays free for the nodes."""
@@ -61,6 +61,8 @@ class DirectoryProvider:
         self._generations: dict[ObjectRef, int] = {}
         self._folder_problems: tuple[FileProblem, ...] = ()
         self._loaded = asyncio.Event()
+        self._watch: FolderWatch | None = None
+        self._settling: list[asyncio.Future[None]] = []
 
     @property
     def problems(self) -> tuple[FileProblem, ...]:
@@ -73,6 +75,20 @@ class DirectoryProvider:
     async def loaded(self) -> None:
         """Return when every file has been read once."""
         await self._loaded.wait()
+
+    async def settled(self) -> None:
+        """Return when the store holds whatever was in the folder at the time of the call.
+
+        Reads the kernel's queue of events to its end and waits for every file that has to be
+        parsed. What is written while this waits may be included or not.
+        """
+        await self.loaded()
+        if self._watch is None:  # following has ended; nothing more will be read
+            return
+        done = asyncio.get_running_loop().create_future()
+        self._settling.append(done)
+        self._watch.nudge()
+        await done
 
     def file_of(self, ref: ObjectRef) -> tuple[str, int] | None:
         """File and line an object comes from."""
@@ -91,16 +107,29 @@ class DirectoryProvider:
             kind = NotADirectoryError if self._root.exists() else FileNotFoundError
             raise kind(f"the configuration folder {self._root} is not there")
         with FolderWatch(self._root) as watch:
+            self._watch = watch
+            try:
+                await self._rescan(watch)
+                self._loaded.set()
+                self._changed()
+                async for changes in watch.changes():
+                    # whoever asked before the queue was read is answered by this round
+                    asked, self._settling = self._settling, []
+                    await self._take(watch, changes)
+                    _answer(asked)
+            finally:
+                self._watch = None
+                _answer(self._settling)
+
+    async def _take(self, watch: FolderWatch, changes: Changes) -> None:
+        if not changes.everything and not changes.files:
+            return
+        before = self._store.revision, self.problems
+        if changes.everything:
             await self._rescan(watch)
-            self._loaded.set()
+        await self._reload(sorted(changes.files), forced=True)
+        if before != (self._store.revision, self.problems):
             self._changed()
-            async for changes in watch.changes():
-                before = self._store.revision, self.problems
-                if changes.everything:
-                    await self._rescan(watch)
-                await self._reload(sorted(changes.files), forced=True)
-                if before != (self._store.revision, self.problems):
-                    self._changed()
 
     async def _rescan(self, watch: FolderWatch) -> None:
         while True:
@@ -134,9 +163,8 @@ class DirectoryProvider:
         """Files that are there, and files that went; not those of folders nobody can read."""
         closed = tuple(path for path, _ in tree.unreadable if path.exists())
         gone = self._files.keys() - set(tree.files)
-        return sorted(
-            {*tree.files, *(path for path in gone if not any(map(path.is_relative_to, closed)))}
-        )
+        missing = {path for path in gone if not any(map(path.is_relative_to, closed))}
+        return [*tree.files, *sorted(missing)]
 
     async def _reload(self, paths: Iterable[Path], *, forced: bool) -> None:
         touched: set[ObjectRef] = set()
@@ -239,6 +267,12 @@ class DirectoryProvider:
                     "remove or rename one of the two",
                     str(ref),
                 )
+
+
+def _answer(asked: Iterable[asyncio.Future[None]]) -> None:
+    for each in asked:
+        if not each.done():
+            each.set_result(None)
 
 
 def _read(path: Path) -> bytes:

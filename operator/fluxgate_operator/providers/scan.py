@@ -72,7 +72,9 @@ def scan(root: Path) -> Tree:
                 _sort_in(folder, entry, files, waiting, linked)
         except OSError as error:
             unreadable.append((folder, error))
-    return Tree(tuple(sorted(files)), tuple(folders), tuple(sorted(linked)), tuple(unreadable))
+    return Tree(
+        tuple(sorted(files, key=str)), tuple(folders), tuple(sorted(linked)), tuple(unreadable)
+    )
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:

@@ -7,8 +7,9 @@ callback (docs/decisions/0006). Folders are watched, never files. Events only sa
 
 from __future__ import annotations
 
+import asyncio
 import errno
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -61,6 +62,7 @@ class FolderWatch:
         self._foreign: dict[Path, _Watched] = {}
         self._linked: frozenset[Path] = frozenset()
         self._parent: Watch | None = None
+        self._stirred = asyncio.Event()
 
     def __enter__(self) -> Self:
         return self
@@ -87,14 +89,32 @@ class FolderWatch:
         return self._settle(self._foreign, foreign) or added
 
     async def changes(self) -> AsyncIterator[Changes]:
-        """Batches of what changed; everything the kernel already knows comes in one batch."""
+        """Batches of what changed; everything the kernel already knows comes in one batch.
+
+        After :meth:`nudge` the next batch comes at once, and may be empty.
+        """
         while True:
-            events = [await self._inotify.get()]
-            while (event := self._inotify.sync_get()) is not None:
-                events.append(event)
-            batch = self._sum_up(events)
-            if batch.files or batch.everything:
-                yield batch
+            await self._stir()
+            yield self._sum_up(list(self._pending()))
+
+    def nudge(self) -> None:
+        """Let :meth:`changes` go through its next round without waiting for an event."""
+        self._stirred.set()
+
+    async def _stir(self) -> None:
+        """Return when the kernel has events, or after a nudge."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._inotify.fd, self._stirred.set)
+        try:
+            await self._stirred.wait()
+        finally:
+            loop.remove_reader(self._inotify.fd)
+            self._stirred.clear()
+
+    def _pending(self) -> Iterator[Event]:
+        """The kernel's queue, to its end."""
+        while (event := self._inotify.sync_get()) is not None:
+            yield event
 
     def _sum_up(self, events: list[Event]) -> Changes:
         files: set[Path] = set()

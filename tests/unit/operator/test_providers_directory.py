@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from asyncinotify import Inotify, Mask, Watch
 
 from fluxgate.api.v1alpha1 import Upstream
 from fluxgate.resources import ObjectRef, ResourceStore
 from fluxgate_operator.documents import MAX_FILE_BYTES
 from fluxgate_operator.providers.directory import DirectoryProvider
+from fluxgate_operator.providers.watch import WatchLimitError
 
 
 def upstream(name: str, port: int = 8000) -> str:
@@ -391,3 +394,106 @@ async def test_a_folder_that_is_not_there_is_said_at_the_start(tmp_path: Path) -
     with pytest.raises(FileNotFoundError, match="missing is not there"):
         async with Folder(tmp_path / "missing").watched():
             pass
+
+
+LARGE = "# " + "x" * 300_000 + "\n"
+
+
+async def test_settled_includes_a_file_large_enough_to_be_parsed_in_a_thread(
+    folder: Folder,
+) -> None:
+    async with folder.watched():
+        folder.write("large.yaml", LARGE + upstream("large"))
+        await folder.provider.settled()
+        assert folder.names() == {"large"}
+
+
+async def test_settled_includes_a_folder_that_was_just_made_and_filled(folder: Folder) -> None:
+    async with folder.watched():
+        for number in range(50):
+            folder.write(f"new/{number}/a.yaml", upstream(f"u{number}"))
+        await folder.provider.settled()
+        assert len(folder.names()) == 50
+
+
+async def test_settled_returns_at_once_when_nothing_was_written(folder: Folder) -> None:
+    async with folder.watched():
+        await asyncio.wait_for(folder.provider.settled(), 1)
+
+
+async def test_everyone_who_asks_at_the_same_time_is_answered(folder: Folder) -> None:
+    async with folder.watched():
+        folder.write("a.yaml", LARGE + upstream("a"))
+        await asyncio.gather(*(folder.provider.settled() for _ in range(5)))
+        assert folder.names() == {"a"}
+
+
+async def test_who_stops_asking_loses_nothing_of_what_was_written(folder: Folder) -> None:
+    async with folder.watched():
+        folder.write("a.yaml", LARGE + upstream("a"))
+        asked = asyncio.ensure_future(folder.provider.settled())
+        await asyncio.sleep(0)
+        asked.cancel()
+        await folder.provider.settled()
+        assert folder.names() == {"a"}
+
+
+async def test_whoever_waits_is_answered_when_following_ends(folder: Folder) -> None:
+    async with folder.watched():
+        folder.write("a.yaml", LARGE + upstream("a"))
+        asked = asyncio.ensure_future(folder.provider.settled())
+        await asyncio.sleep(0)
+    await asyncio.wait_for(asked, 1)
+    await asyncio.wait_for(folder.provider.settled(), 1)
+
+
+def queue_limit() -> int:
+    return int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+
+
+async def test_when_the_kernels_queue_overflows_everything_is_read_again(folder: Folder) -> None:
+    one, two = folder.write("a.yaml", upstream("a")), folder.write("b.yaml", upstream("b"))
+    async with folder.watched():
+        # the loop does not run in between, so nobody empties the queue
+        for _ in range(queue_limit() // 2 + 1):
+            os.utime(one)
+            os.utime(two)
+        folder.write("lost.yaml", upstream("lost"))
+        one.unlink()
+        await folder.provider.settled()
+        assert folder.names() == {"b", "lost"}
+
+
+def refuse_watches(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the kernel does at fs.inotify.max_user_watches, which a test must not change."""
+    original = Inotify.add_watch
+
+    def add_watch(self: Inotify, path: Path, mask: Mask) -> Watch:
+        if path == folder:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return original(self, path, mask)
+
+    monkeypatch.setattr(Inotify, "add_watch", add_watch)
+
+
+async def test_a_watch_limit_reached_at_the_start_is_an_error_that_names_the_setting(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_watches(folder.root, monkeypatch)
+    with pytest.raises(WatchLimitError, match=r"raise fs\.inotify\.max_user_watches"):
+        async with folder.watched():
+            pass
+
+
+async def test_a_watch_limit_reached_later_is_a_problem_of_that_folder_and_its_files_are_read(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.write("a.yaml", upstream("a"))
+    refuse_watches(folder.root / "new", monkeypatch)
+    async with folder.watched():
+        folder.write("new/b.yaml", upstream("b"))
+        await folder.provider.settled()
+        assert folder.names() == {"a", "b"}
+        (message,) = folder.messages()
+        assert f"cannot watch {folder.root}/new" in message
+        assert "fs.inotify.max_user_watches" in message

@@ -27,13 +27,14 @@ class Source(StrEnum):
 
 
 class Finding(BaseModel):
-    """One problem. ``line`` counts from one; 0 is unknown."""
+    """One problem. ``line`` and ``column`` count from one; 0 is unknown."""
 
     model_config = ConfigDict(frozen=True)
 
     source: Source
     file: str
     line: int
+    column: int = 0
     object: str
     message: str
 
@@ -86,6 +87,7 @@ def _file_findings(folder: Folder) -> Iterator[Finding]:
             source=Source.FILE,
             file=problem.file,
             line=problem.line,
+            column=problem.column,
             object=problem.subject,
             message=problem.message,
         )

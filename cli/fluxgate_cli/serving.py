@@ -13,6 +13,7 @@ from structlog.typing import FilteringBoundLogger
 
 from fluxgate_cli.control.instance import RunningInstance
 from fluxgate_cli.control.server import serving
+from fluxgate_cli.loading import loading
 from fluxgate_cli.output import say
 from fluxgate_operator.settings import StandaloneSettings
 from fluxgate_operator.standalone import StandaloneGateway
@@ -35,19 +36,27 @@ async def serve(
     with _signals(stop):
         gateway = StandaloneGateway(settings, log, os.environ)
         say(f"reading {settings.config_dir} and starting Envoy")
-        await gateway.start()
+        async with loading(settings.config_dir, gateway.provider):
+            await gateway.start()
         try:
             instance = RunningInstance(gateway, settings.config_dir, time.time())
             async with serving(instance, settings.state_dir):
                 await _until_ready(gateway, stop)
                 if gateway.ready.is_set():
-                    say(f"served after {time.monotonic() - began:.2f} s")
+                    say(f"{_loaded(gateway)} served after {time.monotonic() - began:.2f} s")
                     on_ready(gateway.http_addresses)
                     await _first(stop.wait(), gateway.finished())
                 if stop.is_set():
                     say("stopping: open requests may end; a second signal ends at once")
         finally:
             await gateway.stop()
+
+
+def _loaded(gateway: StandaloneGateway) -> str:
+    objects, files = len(gateway.store.freeze()), gateway.provider.files_read
+    broken = len(gateway.provider.problems)
+    problems = f", {broken:,} problem{'s' if broken > 1 else ''} (see 'fluxgate status')"
+    return f"{objects:,} objects of {files:,} files{problems if broken else ''}:"
 
 
 async def _until_ready(gateway: StandaloneGateway, stop: asyncio.Event) -> None:

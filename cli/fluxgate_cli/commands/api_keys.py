@@ -76,7 +76,13 @@ def create(
         typer.Option("--allow-cidr", help="Clients that may use it, for example 10.0.0.0/8."),
     ] = None,
 ) -> None:
-    """Make a key: its hash goes into DIR/api-keys/NAME.yaml, the key itself is printed once."""
+    """Make a key: its hash goes into DIR/api-keys/NAME.yaml, the key itself is printed once.
+
+    \b
+    Examples:
+      fluxgate api-keys create --name laptop --plan basic --expires-in 90d
+      KEY=$(fluxgate api-keys create --name ci --scope orders:read --config config/)
+    """  # noqa: D301 - click's mark of a paragraph to leave as it is
     folder = load_folder(config)
     form = _form(folder, prefix)
     plain = mint(form.prefix, secrets.token_bytes(MIN_RANDOM_BYTES))
@@ -114,13 +120,21 @@ def list_keys(
     config: options.ConfigDir = options.DEFAULT_CONFIG,
     output: options.Output = OutputFormat.TABLE,
 ) -> None:
-    """List the keys of a configuration folder."""
+    """List the keys of a configuration folder.
+
+    \b
+    Examples:
+      fluxgate api-keys list --config config/
+      fluxgate api-keys list --config config/ -o json
+    """  # noqa: D301 - click's mark of a paragraph to leave as it is
     folder = load_folder(config)
     views = list(_views(folder, datetime.now(UTC)))
     if output is OutputFormat.JSON:
         print_json([view.model_dump(mode="json") for view in views])
         return
-    print_table(("NAME", "KEY", "STATE", "PLAN", "SCOPES", "EXPIRES", "FILE"), map(_row, views))
+    print_table(
+        ("NAME", "KEY", "STATE", "PLAN", "TENANT", "SCOPES", "EXPIRES", "FILE"), map(_row, views)
+    )
 
 
 def revoke(
@@ -128,7 +142,12 @@ def revoke(
     config: options.ConfigDir = options.DEFAULT_CONFIG,
     namespace: Annotated[str, typer.Option("--namespace", "-n")] = "default",
 ) -> None:
-    """Revoke a key; a running gateway refuses it as soon as it has read the file."""
+    """Revoke a key; a running gateway refuses it as soon as it has read the file.
+
+    \b
+    Example:
+      fluxgate api-keys revoke laptop --config config/ && fluxgate status --wait
+    """  # noqa: D301 - click's mark of a paragraph to leave as it is
     folder = load_folder(config)
     ref = ObjectRef("ApiKey", namespace, name)
     key = folder.resources.api_keys.get(ref)
@@ -242,6 +261,7 @@ def _row(view: KeyView) -> tuple[str | Text, ...]:
         view.key,
         Text(view.state, style=style),
         view.plan or "-",
+        view.tenant or "-",
         " ".join(view.scopes) or "-",
         expires,
         f"{view.file}:{view.line}",

@@ -53,7 +53,12 @@ def bootstrap(
         int, typer.Option("--envoy-concurrency", min=1, help="Worker threads of this Envoy.")
     ] = 1,
 ) -> None:
-    """Print the bootstrap of an Envoy that connects to a control plane elsewhere."""
+    """Print the bootstrap of an Envoy that connects to a control plane elsewhere.
+
+    \b
+    Example:
+      fluxgate bootstrap --xds-address 127.0.0.1:18000 --gateway main --node-id a
+    """  # noqa: D301 - click's mark of a paragraph to leave as it is
     # the typed messages take 0.3 s to import, more than all other commands together
     from fluxgate_operator.envoy.bootstrap import (  # noqa: PLC0415
         BootstrapOptions,

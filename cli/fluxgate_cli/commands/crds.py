@@ -19,7 +19,13 @@ def crds(
         typer.Option("--output", "-o", help="Write one file a kind into this folder instead."),
     ] = None,
 ) -> None:
-    """Print the CustomResourceDefinitions, ready for kubectl apply."""
+    """Print the CustomResourceDefinitions, ready for kubectl apply.
+
+    \b
+    Examples:
+      fluxgate crds | kubectl apply -f -
+      fluxgate crds --output crds/
+    """  # noqa: D301 - click's mark of a paragraph to leave as it is
     documents = {name: _render(crd) for name, crd in build_crds().items()}
     if output is None:
         print_data("---\n".join(documents.values()))

@@ -12,11 +12,14 @@ from fluxgate.ir import Gateway
 from fluxgate.translator import translate
 from fluxgate_cli import options
 from fluxgate_cli.control import client
-from fluxgate_cli.control.models import ExplainReply, ExplainRequest
+from fluxgate_cli.control.models import CandidateView, ExplainReply, ExplainRequest
 from fluxgate_cli.errors import InvalidResourcesError, UsageError
 from fluxgate_cli.explaining import explain_request
 from fluxgate_cli.folder import load_folder
 from fluxgate_cli.output import OutputFormat, print_data, print_json, print_table, say
+
+SHOWN = 20
+"""Candidates that are printed without ``--all``: one screen."""
 
 
 def explain(
@@ -31,9 +34,19 @@ def explain(
         typer.Option("--gateway", help="With --config: the GatewayConfig; by default the first."),
     ] = None,
     state_dir: options.StateDir = options.DEFAULT_STATE,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="Show every route that was tried before, not the nearest.")
+    ] = False,
     output: options.Output = OutputFormat.TABLE,
 ) -> None:
-    """Say which route a request would take, and why each earlier one lost."""
+    """Say which route a request would take, and why each earlier one lost.
+
+    \b
+    Examples:
+      fluxgate explain GET /orders/7
+      fluxgate explain POST http://api.example.com/orders -H 'apikey: flx_live_x'
+      fluxgate explain GET /orders --config config/    without a running instance
+    """  # noqa: D301 - click's mark of a paragraph to leave as it is
     request = _request(method, url, header or [])
     if config is None:
         reply = client.explain(state_dir, request)
@@ -42,7 +55,7 @@ def explain(
     if output is OutputFormat.JSON:
         print_json(reply)
     else:
-        _print(reply)
+        _print(reply, show_all=show_all)
 
 
 def _request(method: str, url: str, headers: list[str]) -> ExplainRequest:
@@ -80,7 +93,7 @@ def _gateway_of(config: Path, name: str | None) -> Gateway:
     return gateways[min(gateways)]
 
 
-def _print(reply: ExplainReply) -> None:
+def _print(reply: ExplainReply, *, show_all: bool) -> None:
     query = f"?{reply.query}" if reply.query else ""
     print_data(f"{reply.method} {reply.host}{reply.path}{query}")
     rows = [
@@ -94,8 +107,16 @@ def _print(reply: ExplainReply) -> None:
         ("policies", ", ".join(reply.policies) or "-"),
     ]
     print_table(("", ""), [(f"  {name}", text) for name, text in rows])
-    if reply.tried:
-        print_data("")
-        print_table(
-            ("TRIED BEFORE", "LOST BECAUSE"), [(each.route, each.reason) for each in reply.tried]
-        )
+    if not reply.tried:
+        return
+    shown = reply.tried if show_all else nearest(reply.tried)
+    print_data("")
+    print_table(("TRIED BEFORE", "LOST BECAUSE"), [(each.route, each.reason) for each in shown])
+    if (left := len(reply.tried) - len(shown)) > 0:
+        print_data(f"and {left:,} more; --all shows them")
+
+
+def nearest(tried: tuple[CandidateView, ...]) -> tuple[CandidateView, ...]:
+    """What a person wants of many candidates: those whose path matches, then the first others."""
+    ranked = sorted(enumerate(tried), key=lambda each: (each[1].condition == "path", each[0]))
+    return tuple(each for _, each in sorted(ranked[:SHOWN], key=lambda each: each[0]))

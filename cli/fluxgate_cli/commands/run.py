@@ -38,10 +38,21 @@ def run(
         float,
         typer.Option("--drain-seconds", min=0, help="How long open requests may take at the end."),
     ] = 30.0,
-    log_format: Annotated[LogFormat, typer.Option("--log-format")] = LogFormat.CONSOLE,
-    log_level: Annotated[LogLevel, typer.Option("--log-level")] = LogLevel.INFO,
+    log_format: Annotated[
+        LogFormat, typer.Option("--log-format", help="json: one object a line, Envoy's lines too.")
+    ] = LogFormat.CONSOLE,
+    log_level: Annotated[
+        LogLevel, typer.Option("--log-level", help="The least important line that is written.")
+    ] = LogLevel.INFO,
 ) -> None:
-    """Serve a folder of resources with one Envoy until a signal."""
+    """Serve a folder of resources with one Envoy until a signal.
+
+    \b
+    Examples:
+      fluxgate run --config config/                 says "ready: …" when it serves
+      fluxgate run --config config/ --http-port 0   on a free port
+      fluxgate run --config config/ --log-format json --log-level warning
+    """  # noqa: D301 - click's mark of a paragraph to leave as it is
     from fluxgate_cli.serving import serve  # noqa: PLC0415 - 0.3 s no other command needs
 
     settings = StandaloneSettings(

@@ -16,7 +16,7 @@ from fluxgate_cli.output import OutputFormat, print_json, print_table, say
 from fluxgate_operator.envoy.locate import locate_envoy
 
 if TYPE_CHECKING:
-    from fluxgate_cli.checking import Verification
+    from fluxgate_cli.checking import Finding, Verification
 
 
 def validate(
@@ -35,7 +35,14 @@ def validate(
     ] = False,
     output: options.Output = OutputFormat.TABLE,
 ) -> None:
-    """Check a folder with the models, the references and the real Envoy; change nothing."""
+    """Check a folder with the models, the references and the real Envoy; change nothing.
+
+    \b
+    Examples:
+      fluxgate validate config/                 before a commit, and in CI
+      fluxgate validate config/ -o json         the findings for a program
+      fluxgate validate config/ --skip-envoy    where no Envoy is installed
+    """  # noqa: D301 - click's mark of a paragraph to leave as it is
     # Envoy's typed messages take 0.3 s to import, more than all other commands together
     from fluxgate_cli.checking import verify  # noqa: PLC0415
     from fluxgate_operator.envoy.validate import EnvoyValidator  # noqa: PLC0415
@@ -50,7 +57,7 @@ def validate(
             ("FILE", "OBJECT", "FOUND BY", "PROBLEM"),
             (
                 (
-                    f"{each.file}:{each.line}" if each.line else each.file,
+                    _place(each),
                     each.object,
                     each.source,
                     each.message,
@@ -65,6 +72,12 @@ def validate(
             "Everything else would be served." if result.gateways else "Nothing would be served.",
         )
     say(_summary(result))
+
+
+def _place(finding: Finding) -> str:
+    """``file:line:column`` as editors and CI systems read it, as far as it is known."""
+    known = (finding.line, finding.column) if finding.column else (finding.line,)
+    return ":".join((finding.file, *(str(each) for each in known if each)))
 
 
 def _summary(result: Verification) -> str:

@@ -11,7 +11,12 @@ from fluxgate_cli.output import OutputFormat, print_data, print_json
 
 
 def version(output: options.Output = OutputFormat.TABLE) -> None:
-    """Print the versions of FluxGate, Python and the bundled Envoy."""
+    """Print the versions of FluxGate, Python and the bundled Envoy.
+
+    \b
+    Example:
+      fluxgate version -o json
+    """  # noqa: D301 - click's mark of a paragraph to leave as it is
     versions = {
         "fluxgate": installed("fluxgate"),
         "python": platform.python_version(),

@@ -44,13 +44,19 @@ class ProblemView(Shape):
 
 
 class NodeView(Shape):
-    """One Envoy: which snapshot it serves, and what it rejected."""
+    """One Envoy: which snapshot it has acknowledged, and what it rejected.
+
+    ``lag`` says why it does not serve the newest configuration, empty when it does.
+    ``version`` is Envoy's own.
+    """
 
     id: str
     gateway: str
     connected: bool
     snapshot: str
     serves_newest: bool
+    version: str = ""
+    lag: str = ""
     rejections: tuple[str, ...] = ()
 
 

@@ -72,6 +72,11 @@ class DirectoryProvider:
             found.extend(self._files[path].problems)
         return tuple(sorted(found))
 
+    @property
+    def files_read(self) -> int:
+        """How many files have been read so far, for showing progress."""
+        return len(self._files)
+
     async def loaded(self) -> None:
         """Return when every file has been read once."""
         await self._loaded.wait()

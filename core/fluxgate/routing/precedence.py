@@ -17,6 +17,7 @@ _KIND_RANK = {
 _END_OF_TEMPLATE = 3
 _ANY_METHOD = 1_000
 _NEVER = "\U0010ffff"
+_SIBLING = "/preflight"
 
 
 def route_sort_key(host: str, route: HTTPRoute) -> tuple[Any, ...]:
@@ -57,7 +58,8 @@ def route_sort_key(host: str, route: HTTPRoute) -> tuple[Any, ...]:
         -len(match.query),
         match.credential is None,
         route.created or _NEVER,
-        _name_key(route.name),
+        *_name_key(route.name),
+        route.name,
     )
 
 
@@ -74,10 +76,13 @@ def _path_key(path: PathMatch) -> tuple[Any, ...]:
             return (-len(normalise_prefix(path.value)),)
 
 
-def _name_key(name: str) -> tuple[Any, ...]:
-    """``route/<namespace>/<name>/<match>[/preflight]``, with the match as a number."""
-    parts = tuple(
-        (0, int(part), "") if part.isdecimal() else (1, 0, part) for part in name.split("/")
-    )
-    is_sibling = name.endswith("/preflight")
-    return (parts[:-1] if is_sibling else parts, not is_sibling, name)
+def _name_key(name: str) -> tuple[str, bool]:
+    r"""``route/<namespace>/<name>/<match>[/preflight]``, with numbers compared as numbers.
+
+    Flat, because ten thousand of these are kept: every number is preceded by its length, and
+    \0 and \1 sort numbers before text and the shorter of two names first.
+    """
+    is_sibling = name.endswith(_SIBLING)
+    parts = (name[: -len(_SIBLING)] if is_sibling else name).split("/")
+    spelled = [f"\0{chr(len(part))}{part}" if part.isdecimal() else f"\1{part}" for part in parts]
+    return "\0".join(spelled), not is_sibling

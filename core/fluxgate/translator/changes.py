@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fluxgate.resources import Object, ObjectRef, Resources, ref_of
+from fluxgate.resources import Object, ObjectRef, Resources
 from fluxgate.translator.result import SetAside, TranslateOptions, spec_digest
 
 
@@ -15,7 +15,7 @@ class Changes:
 
     def __init__(self) -> None:
         self._kinds: dict[str, Mapping[ObjectRef, Object]] = {}
-        self._seen: dict[str, dict[int, Object]] = {}
+        self._seen: dict[str, dict[int, ObjectRef]] = {}
         self._digests: dict[ObjectRef, tuple[Object, str]] = {}
         self.rejected: dict[ObjectRef, str] = {}
         """Objects set aside now, with Envoy's words."""
@@ -33,9 +33,9 @@ class Changes:
     def _update_kind(self, kind: str, now: Mapping[ObjectRef, Object]) -> set[ObjectRef]:
         # comparing identities in bulk: hashing 10,000 ObjectRefs would cost more than all the rest
         before = self._seen.get(kind, {})
-        after = {id(obj): obj for obj in now.values()}
-        changed = {ref_of(after[key]) for key in after.keys() - before.keys()}
-        changed |= {ref_of(before[key]) for key in before.keys() - after.keys()}
+        after = dict(zip(map(id, now.values()), now, strict=True))
+        changed = {after[key] for key in after.keys() - before.keys()}
+        changed |= {before[key] for key in before.keys() - after.keys()}
         self._kinds[kind] = now
         self._seen[kind] = after
         return changed

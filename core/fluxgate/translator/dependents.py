@@ -14,7 +14,8 @@ class Dependents:
 
     def __init__(self) -> None:
         self._used: dict[ObjectRef, frozenset[ObjectRef]] = {}
-        self._users: dict[ObjectRef, set[ObjectRef]] = {}
+        self._users: dict[ObjectRef, ObjectRef | set[ObjectRef]] = {}
+        """Most objects have one user, and ten thousand sets of one would be dear."""
 
     def put(self, user: ObjectRef, used: frozenset[ObjectRef]) -> None:
         """``user`` looked at exactly ``used``."""
@@ -23,11 +24,16 @@ class Dependents:
             return
         for ref in before - used:
             users = self._users[ref]
-            users.discard(user)
-            if not users:
+            if isinstance(users, set):
+                users.discard(user)
+            if not users or users == user:
                 del self._users[ref]
-        for ref in used - before:
-            self._users.setdefault(ref, set()).add(user)
+        for ref in used - before if before else used:
+            users = self._users.setdefault(ref, user)
+            if isinstance(users, set):
+                users.add(user)
+            elif users is not user:
+                self._users[ref] = {users, user}
         if used:
             self._used[user] = used
         else:
@@ -41,5 +47,9 @@ class Dependents:
         """Everyone who looked at one of ``refs``."""
         found: set[ObjectRef] = set()
         for ref in refs:
-            found |= self._users.get(ref, set())
+            users = self._users.get(ref)
+            if isinstance(users, set):
+                found |= users
+            elif users is not None:
+                found.add(users)
         return found

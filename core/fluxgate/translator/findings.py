@@ -51,6 +51,8 @@ def status_of(
 ) -> ObjectStatus:
     """The status that ``findings`` add up to; ``rejected`` holds Envoy's words, if any."""
     listed = tuple(dict.fromkeys(findings))
+    if not listed and rejected is None:
+        return ObjectStatus(ref, generation, _ALL_GOOD)
     conditions = [
         _condition(ConditionType.ACCEPTED, Reason.ACCEPTED, listed),
         _condition(ConditionType.RESOLVED_REFS, Reason.RESOLVED_REFS, listed),
@@ -69,3 +71,10 @@ def _condition(kind: ConditionType, good: Reason, findings: tuple[Finding, ...])
     if wrong:
         return Condition(kind, status=False, reason=wrong.reason, message=message)
     return Condition(kind, status=True, reason=mine[0].reason if mine else good, message=message)
+
+
+_ALL_GOOD = (
+    _condition(ConditionType.ACCEPTED, Reason.ACCEPTED, ()),
+    _condition(ConditionType.RESOLVED_REFS, Reason.RESOLVED_REFS, ()),
+)
+"""Shared by the thousands of objects with which nothing is wrong."""

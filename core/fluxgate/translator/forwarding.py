@@ -10,7 +10,7 @@ from fluxgate.api.v1alpha1 import Route, duration_ms
 from fluxgate.api.v1alpha1.policy import Retry, Timeouts
 from fluxgate.api.v1alpha1.route import BackendRef
 from fluxgate.ir import Forward, HashPolicy, MirrorIR, RetryPolicy, WeightedCluster
-from fluxgate.resources import ObjectRef, ref_of
+from fluxgate.resources import ObjectRef
 from fluxgate.status import Reason
 from fluxgate.translator.backends import may_use, service_problem
 from fluxgate.translator.clusters import ClusterSettings, ClusterSpec
@@ -46,9 +46,9 @@ class Forwarding:
     used: frozenset[ObjectRef]
 
 
-def resolve_forwarding(route: Route, view: View, tenant: str | None) -> Forwarding:
+def resolve_forwarding(ref: ObjectRef, route: Route, view: View, tenant: str | None) -> Forwarding:
     """Resolve every backend. Those that cannot be are left out, the others share the requests."""
-    ref, spec = ref_of(route), route.spec
+    spec = route.spec
     used: set[ObjectRef] = set()
     findings: list[Finding] = []
     found: list[tuple[BackendRef, Destination]] = []
@@ -57,7 +57,7 @@ def resolve_forwarding(route: Route, view: View, tenant: str | None) -> Forwardi
         destination = _destination(where, each, ref, view, tenant, used, findings)
         if destination is not None:
             found.append((each, destination))
-    shares = _shares(route, found)
+    shares = _shares(ref, route, found)
     if not spec.backends:
         findings.append(invalid("spec.backends: a route needs a backend; add one"))
     elif found and not shares:
@@ -126,16 +126,21 @@ def _destination(
     return destination
 
 
-def _shares(route: Route, found: list[tuple[BackendRef, Destination]]) -> tuple[Share, ...]:
+def _shares(
+    ref: ObjectRef, route: Route, found: list[tuple[BackendRef, Destination]]
+) -> tuple[Share, ...]:
     """Weights of routes times weights of canaries, by cluster, without a common divisor."""
     thresholds = thresholds_of(route.spec.circuit_breaker)
+    if thresholds is None and len(found) == 1 and len(found[0][1].shares) == 1:
+        only = found[0][1].shares[0]
+        return (Share(only.cluster, 1),) if found[0][0].weight * only.weight else ()
     weights: dict[ClusterSpec, int] = {}
     for backend, destination in found:
         whole = sum(share.weight for share in destination.shares)
         for share in destination.shares:
             cluster = share.cluster
             if thresholds is not None:
-                cluster = cluster.with_thresholds(thresholds, ref_of(route))
+                cluster = cluster.with_thresholds(thresholds, ref)
             weight = backend.weight * share.weight * (100 // whole)
             weights[cluster] = weights.get(cluster, 0) + weight
     positive = {cluster: weight for cluster, weight in weights.items() if weight}

@@ -18,6 +18,7 @@ from fluxgate.ir import (
 from fluxgate.resources import ObjectRef, ref_of
 from fluxgate.translator.certificates import SecretLookup, resolve_ca, resolve_certificate
 from fluxgate.translator.findings import Finding, invalid, partly
+from fluxgate.translator.policies import attachment
 from fluxgate.translator.result import gateway_key
 
 
@@ -27,6 +28,8 @@ class GatewayScope:
 
     key: str
     ref: ObjectRef
+    attachment: ObjectRef
+    """What a route depends on when it asks which Plugins target the gateway."""
     listeners: tuple[str, ...]
     plans: frozenset[str]
     audiences: tuple[tuple[str, str], ...]
@@ -62,6 +65,7 @@ def build_gateway(config: GatewayConfig, lookup: SecretLookup) -> GatewayFact:
     scope = GatewayScope(
         key=key,
         ref=ref,
+        attachment=attachment("GatewayConfig", ref.namespace, ref.name),
         listeners=tuple(each.name for each in listeners),
         plans=frozenset(plan.name for plan in spec.plans),
         audiences=tuple((each.prefix, each.audience) for each in spec.api_keys.formats),

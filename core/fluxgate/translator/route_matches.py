@@ -20,9 +20,9 @@ def build_match(match: RouteMatchSpec) -> RouteMatch:
     """The IR of a match: conditions sorted, so that equal matches are equal."""
     return RouteMatch(
         path=PathMatch(PathKind(match.path.type), match.path.value),
-        methods=tuple(sorted(set(match.methods))),
-        headers=_sorted({_header(each) for each in match.headers}),
-        query=_sorted({_query(each) for each in match.query_params}),
+        methods=tuple(sorted(set(match.methods))) if match.methods else (),
+        headers=_sorted({_header(each) for each in match.headers}) if match.headers else (),
+        query=_sorted({_query(each) for each in match.query_params}) if match.query_params else (),
         credential=CredentialClass(match.credential) if match.credential else None,
     )
 

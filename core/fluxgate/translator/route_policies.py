@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fluxgate.api.v1alpha1 import Route
 from fluxgate.api.v1alpha1.route import PluginUse, RouteAuth
 from fluxgate.ir import KeyAuth, PlanBucket
-from fluxgate.resources import ObjectRef, ref_of
+from fluxgate.resources import ObjectRef
 from fluxgate.status import Reason
 from fluxgate.translator.backends import may_use
 from fluxgate.translator.cross_origin import CrossOrigin, same_for_all, tenant_origins
@@ -59,15 +59,14 @@ class _Collector:
 
 
 def resolve_policies(
-    route: Route, view: View, scope: GatewayScope, tenant: TenantFact | None
+    ref: ObjectRef, route: Route, view: View, scope: GatewayScope, tenant: TenantFact | None
 ) -> Protection:
     """Choose, check and combine the policies of ``route`` on one gateway."""
-    collector = _Collector()
-    for index, use in enumerate(route.spec.plugins):
-        _offer_use(use, index, route, view, tenant, collector)
-    _offer_attached(route, view, scope, tenant, collector)
-    policies = _apply(collector, own=_decided_by_fields(route))
-    spec, ref = route.spec, ref_of(route)
+    collector, decided, spec = _Collector(), _decided_by_fields(route), route.spec
+    for index, use in enumerate(spec.plugins):
+        _offer_use(use, index, ref, view, tenant, collector)
+    _offer_attached(ref, route, view, scope, tenant, collector, decided)
+    policies = _apply(collector, own=decided)
     auth = spec.auth or policies.auth
     limit = policies.limit
     if spec.rate_limit is not None:
@@ -92,18 +91,18 @@ def resolve_policies(
 def _decided_by_fields(route: Route) -> frozenset[str]:
     spec = route.spec
     fields = {"key-auth": spec.auth, "cors": spec.cors, "rate-limit": spec.rate_limit}
-    return frozenset(name for name, value in fields.items() if value is not None)
+    return frozenset([name for name, value in fields.items() if value is not None])
 
 
 def _offer_use(
     use: PluginUse,
     index: int,
-    route: Route,
+    ref: ObjectRef,
     view: View,
     tenant: TenantFact | None,
     collector: _Collector,
 ) -> None:
-    where, ref = f"spec.plugins[{index}]", ref_of(route)
+    where = f"spec.plugins[{index}]"
     if use.type is not None:
         name = f"route/{ref.namespace}/{ref.name}/plugin/{index}"
         policy, reason = read_policy(use.type, use.config, name)
@@ -137,14 +136,15 @@ def _offer_once(policy: Policy, where: str, use: PluginUse, collector: _Collecto
 
 
 def _offer_attached(
+    ref: ObjectRef,
     route: Route,
     view: View,
     scope: GatewayScope,
     tenant: TenantFact | None,
     collector: _Collector,
+    decided: frozenset[str],
 ) -> None:
     """Offer the Plugins that target the route, its backends, its tenant, its gateway."""
-    ref = ref_of(route)
     targets = [attachment("Route", ref.namespace, ref.name)]
     targets += [
         attachment("Backend", ref.namespace, each.name)
@@ -153,8 +153,7 @@ def _offer_attached(
     ]
     if tenant is not None:
         targets.append(attachment("Tenant", tenant.namespace, tenant.name))
-    targets.append(attachment("GatewayConfig", scope.ref.namespace, scope.ref.name))
-    decided = _decided_by_fields(route)
+    targets.append(scope.attachment)
     for target in targets:
         collector.used.add(target)
         for fact in view.plugins.attached(target):

@@ -19,7 +19,7 @@ from fluxgate.ir import (
     PlanBucket,
     RouteAction,
 )
-from fluxgate.resources import ObjectRef, ref_of
+from fluxgate.resources import ObjectRef
 from fluxgate.routing.precedence import route_sort_key
 from fluxgate.status import Reason
 from fluxgate.translator.cross_origin import variants
@@ -48,9 +48,9 @@ class _Placed:
     forwarding: Forwarding
 
 
-def compile_route(route: Route, view: View) -> Fragment:
+def compile_route(ref: ObjectRef, route: Route, view: View) -> Fragment:
     """Translate one Route with what ``view`` knows of everything else."""
-    ref, spec = ref_of(route), route.spec
+    spec = route.spec
     if ref in view.changes.rejected:
         return Fragment()
     if not spec.enabled:
@@ -61,23 +61,25 @@ def compile_route(route: Route, view: View) -> Fragment:
         return Fragment(findings=(tenant,), used=frozenset(used))
     findings: list[Finding] = []
     hosts = _hosts(route, tenant, findings)
-    forwarding = resolve_forwarding(route, view, tenant.name if tenant else None)
+    forwarding = resolve_forwarding(ref, route, view, tenant.name if tenant else None)
     used |= forwarding.used
     findings.extend(forwarding.findings)
     placed = _Placed(route, ref, tenant, hosts, forwarding)
     parts = []
     for scope in _scopes(route, view, findings):
-        protection = resolve_policies(route, view, scope, tenant)
+        protection = resolve_policies(ref, route, view, scope, tenant)
         used |= protection.used
         findings.extend(protection.findings)
         listeners = _listeners(route, scope)
         if listeners and hosts:
             parts.append(_part(placed, scope, listeners, protection))
-    return Fragment(tuple(parts), tuple(dict.fromkeys(findings)), frozenset(used))
+    unique = tuple(dict.fromkeys(findings)) if findings else ()
+    return Fragment(tuple(parts), unique, frozenset(used))
 
 
 def _hosts(route: Route, tenant: TenantFact | None, findings: list[Finding]) -> tuple[str, ...]:
-    hosts, refused = allowed_hosts(tuple(dict.fromkeys(route.spec.hosts)), tenant)
+    wanted = tuple(dict.fromkeys(route.spec.hosts)) if route.spec.hosts else ()
+    hosts, refused = allowed_hosts(wanted, tenant)
     if refused and tenant:
         message = (
             f"spec.hosts: {', '.join(refused)} not allowed for {tenant.ref}; "
@@ -88,10 +90,11 @@ def _hosts(route: Route, tenant: TenantFact | None, findings: list[Finding]) -> 
     return hosts
 
 
-def _scopes(route: Route, view: View, findings: list[Finding]) -> list[GatewayScope]:
-    known = [fact.scope for fact in view.gateways.values()]
-    wanted = route.spec.gateways
-    scopes = [each for each in known if not wanted or each.ref.name in wanted]
+def _scopes(route: Route, view: View, findings: list[Finding]) -> tuple[GatewayScope, ...]:
+    known, wanted = view.scopes, route.spec.gateways
+    scopes = tuple([each for each in known if each.ref.name in wanted]) if wanted else known
+    if not wanted and any(_listeners(route, scope) for scope in scopes):
+        return scopes
     names = sorted({each.ref.name for each in known})
     listed = ", ".join(names) or "none"
     absent = [name for name in wanted if name not in names]
@@ -114,12 +117,14 @@ def _scopes(route: Route, view: View, findings: list[Finding]) -> list[GatewaySc
                 Reason.NO_GATEWAY,
             )
         )
-    return sorted(scopes, key=lambda scope: scope.key)
+    return scopes
 
 
 def _listeners(route: Route, scope: GatewayScope) -> tuple[str, ...]:
     wanted = route.spec.listeners
-    return tuple(name for name in scope.listeners if not wanted or name in wanted)
+    if not wanted:
+        return scope.listeners
+    return tuple([name for name in scope.listeners if name in wanted])
 
 
 def _part(

@@ -46,6 +46,9 @@ def process_gateways(view: View) -> None:
             view.gateways[ref] = after
         if (before and before.scope) != (after and after.scope):
             _forget_routes(view)
+    if changed:
+        scopes = (fact.scope for fact in view.gateways.values())
+        view.scopes = tuple(sorted(scopes, key=lambda scope: scope.key))
 
 
 def _gateway(ref: ObjectRef, view: View) -> GatewayFact | None:
@@ -155,7 +158,7 @@ def process_routes(view: View) -> None:
         if route is None:
             view.dependents.drop(ref)
             continue
-        fragment = view.fragments[ref] = compile_route(route, view)
+        fragment = view.fragments[ref] = compile_route(ref, route, view)
         view.dependents.put(ref, fragment.used)
         for part in fragment.parts:
             view.touched |= view.serving[part.gateway].add(part)
@@ -163,13 +166,12 @@ def process_routes(view: View) -> None:
 
 def process_api_keys(view: View) -> None:
     """Translate the ApiKeys that changed, or whose tenant did."""
-    scopes = sorted((fact.scope for fact in view.gateways.values()), key=lambda scope: scope.key)
     for ref in view.changed("ApiKey") | view.dependent("ApiKey", view.dirty):
         key = view.resources.api_keys.get(ref)
         if key is None or ref in view.changes.rejected:
             view.touched |= view.keys.put(ref, None)
             view.dependents.drop(ref)
             continue
-        fact = read_key(key, view.tenants, scopes)
+        fact = read_key(key, view.tenants, view.scopes)
         view.touched |= view.keys.put(ref, fact)
         view.dependents.put(ref, fact.used)

@@ -7,8 +7,10 @@ the one with the lowest rank holds it; the others are not served there.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Hashable, Iterator
+from collections.abc import Collection, Hashable, Iterator
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import itemgetter
 from typing import Any
 
 from fluxgate.ir import HTTPRoute, RouteTable, VirtualHost
@@ -17,10 +19,8 @@ from fluxgate.routing.hosts import covers
 from fluxgate.translator.clusters import ClusterSpec, ClusterUses
 from fluxgate.translator.findings import Rank
 
-Entry = tuple[tuple[Any, ...], HTTPRoute]
-"""A sort key and its route; keys are unique, so routes are never compared."""
-
 _BULK = 32
+_KEY = itemgetter(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,44 @@ class Claim:
 
 
 @dataclass(slots=True)
+class _Own:
+    """The routes declared for one host, in order, beside their sort keys, which are unique."""
+
+    keys: list[tuple[Any, ...]] = field(default_factory=list)
+    routes: list[HTTPRoute] = field(default_factory=list)
+
+    def remove(self, claim: Claim) -> None:
+        """Take out the route of a claim."""
+        index = bisect_left(self.keys, claim.key)
+        del self.keys[index], self.routes[index]
+
+    def add(self, claims: Collection[Claim]) -> None:
+        """Put in the routes of claims."""
+        if len(claims) > _BULK:
+            entries = list(zip(self.keys, self.routes, strict=True))
+            entries += [(claim.key, claim.route) for claim in claims]
+            self._sort(entries)
+            return
+        for claim in claims:
+            index = bisect_left(self.keys, claim.key)
+            self.keys.insert(index, claim.key)
+            self.routes.insert(index, claim.route)
+
+    def follow(self, other: _Own) -> _Own:
+        """Both together, in order."""
+        both = _Own(self.keys + other.keys, self.routes + other.routes)
+        # keys begin with priority and host: mostly, one list simply follows the other
+        if self.keys and other.keys and self.keys[-1] > other.keys[0]:
+            both._sort(list(zip(both.keys, both.routes, strict=True)))
+        return both
+
+    def _sort(self, entries: list[tuple[tuple[Any, ...], HTTPRoute]]) -> None:
+        entries.sort(key=_KEY)
+        self.keys = [key for key, _ in entries]
+        self.routes = [route for _, route in entries]
+
+
+@dataclass(slots=True)
 class Table:
     """Virtual hosts that are kept in order while routes come and go."""
 
@@ -54,7 +92,9 @@ class Table:
     uses: ClusterUses
     """Counts the clusters of what is served; a route that lost its place needs none."""
     _claims: dict[Hashable, Claim | list[Claim]] = field(default_factory=dict)
-    _own: dict[str, list[Entry]] = field(default_factory=dict)
+    _holders: dict[int, Claim] = field(default_factory=dict)
+    """By the identity of a claim that lost its place: who holds it."""
+    _own: dict[str, _Own] = field(default_factory=dict)
     _added: dict[str, dict[int, Claim]] = field(default_factory=dict)
     _removed: dict[str, dict[int, Claim]] = field(default_factory=dict)
     _hosts: dict[str, VirtualHost] = field(default_factory=dict)
@@ -84,14 +124,14 @@ class Table:
             return set()
         before = held[0]
         del held[next(index for index, each in enumerate(held) if each is claim)]
+        self._holders.pop(id(claim), None)
         if len(held) == 1:
             self._claims[place] = held[0]
         return self._exchange(before, held)
 
     def holder(self, claim: Claim) -> Claim:
         """Who holds the place that ``claim`` wants."""
-        held = self._claims[claim.place]
-        return held[0] if isinstance(held, list) else held
+        return self._holders.get(id(claim), claim)
 
     def build(self) -> RouteTable:
         """The table now; the same object when nothing changed."""
@@ -108,10 +148,13 @@ class Table:
 
     def _exchange(self, before: Claim, claims: list[Claim]) -> set[ObjectRef]:
         """Serve the new holder, if it is new; then every claimant's status names another."""
-        if claims[0] is before:
+        holder = claims[0]
+        self._holders.pop(id(holder), None)
+        self._holders.update((id(each), holder) for each in claims[1:])
+        if holder is before:
             return set()
         self._hide(before)
-        self._show(claims[0])
+        self._show(holder)
         return {before.route.origin, *(each.route.origin for each in claims)}
 
     def _show(self, claim: Claim) -> None:
@@ -131,21 +174,14 @@ class Table:
         stale = {host for host, claims in self._added.items() if claims}
         stale |= {host for host, claims in self._removed.items() if claims}
         for host, hidden in self._removed.items():
-            own = self._own.get(host, [])
             for claim in hidden.values():
-                del own[bisect_left(own, claim.key, key=_key)]
+                self._own[host].remove(claim)
         for host, shown in self._added.items():
-            own = self._own.setdefault(host, [])
-            entries = [(claim.key, claim.route) for claim in shown.values()]
-            if len(entries) > _BULK:
-                own.extend(entries)
-                own.sort(key=_key)
-            else:
-                for entry in entries:
-                    insort(own, entry, key=_key)
+            if shown:
+                self._own.setdefault(host, _Own()).add(shown.values())
         for host in stale:
-            if not self._own.get(host):
-                self._own.pop(host, None)
+            if not self._own[host].keys:
+                del self._own[host]
         self._added.clear()
         self._removed.clear()
         return stale
@@ -159,22 +195,8 @@ class Table:
         return stale | {host for host in hosts if any(covers(each, host) for each in patterns)}
 
     def _routes(self, host: str) -> tuple[HTTPRoute, ...]:
-        merged: list[Entry] = []
-        disordered = False
-        for pattern in _patterns(host):
-            entries = self._own.get(pattern)
-            if not entries:
-                continue
-            # keys begin with priority and host: mostly, one list simply follows the other
-            disordered = disordered or (bool(merged) and merged[-1][0] > entries[0][0])
-            merged = merged + entries if merged else entries
-        if disordered:
-            merged = sorted(merged, key=_key)
-        return tuple([route for _, route in merged])
-
-
-def _key(entry: Entry) -> tuple[Any, ...]:
-    return entry[0]
+        lists = [self._own[pattern] for pattern in _patterns(host) if pattern in self._own]
+        return tuple(reduce(_Own.follow, lists).routes)
 
 
 def _patterns(host: str) -> Iterator[str]:

@@ -18,7 +18,7 @@ from fluxgate.translator.destinations import (
     url_endpoints,
 )
 from fluxgate.translator.findings import Finding
-from fluxgate.translator.gateways import GatewayFact
+from fluxgate.translator.gateways import GatewayFact, GatewayScope
 from fluxgate.translator.key_table import KeyTables
 from fluxgate.translator.policies import PluginIndex
 from fluxgate.translator.serving import Fragment, Serving
@@ -48,6 +48,8 @@ class View:
     dirty: set[ObjectRef] = field(default_factory=set)
     tenants: TenantIndex = field(default_factory=TenantIndex)
     gateways: dict[ObjectRef, GatewayFact] = field(default_factory=dict)
+    scopes: tuple[GatewayScope, ...] = ()
+    """Of ``gateways``, sorted by key."""
     plugins: PluginIndex = field(default_factory=PluginIndex)
     destinations: dict[ObjectRef, Resolved] = field(default_factory=dict)
     service_ports: dict[ObjectRef, frozenset[int]] = field(default_factory=dict)

@@ -30,6 +30,8 @@ class Nack:
     version: str
     message: str
     at: float
+    resources: tuple[str, ...] = ()
+    """What was rejected: the names Envoy's words give, else all that was new in the response."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ class StandaloneGateway:
         self._cache = SnapshotCache()
         self._registry = NodeRegistry()
         self._xds = XdsServer(
-            XdsServerSettings(port=settings.xds_port), self._cache, self._registry
+            XdsServerSettings(port=settings.xds_port), self._cache, self._registry, self._log
         )
         self.provider = DirectoryProvider(settings.config_dir, self.store, self._poke, self._adjust)
         self.reconciler = Reconciler(
@@ -82,8 +82,6 @@ class StandaloneGateway:
         self.isolator = Isolator(
             self._registry,
             self.reconciler,
-            self.tracker,
-            CachedPipeline(self._choose),
             self.validator,
             self._log,
         )

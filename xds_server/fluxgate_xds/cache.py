@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from types import TracebackType
 from typing import Self
 
 from fluxgate.snapshot import Snapshot
+from fluxgate.xds import typeurl
 from fluxgate_xds.changes import ChangeLog
+from fluxgate_xds.views import Resources, Views
+
+_SENT_IN_FULL = (typeurl.CLUSTER, typeurl.LISTENER)
+_MAX_PAST = 16
 
 
 class Watch:
@@ -52,17 +58,38 @@ class SnapshotCache:
         self._snapshots: dict[str, Snapshot] = {}
         self._watches: dict[str, set[Watch]] = {}
         self._filled = asyncio.Event()
+        self._past: dict[str, OrderedDict[tuple[str, str], Resources]] = {}
         self.changes = ChangeLog()
+        self.views = Views()
 
     def publish(self, gateway: str, snapshot: Snapshot) -> None:
         """Make ``snapshot`` what every node of ``gateway`` shall serve; equal ones change nothing."""
         current = self._snapshots.get(gateway)
         if current is not None and current.versions == snapshot.versions:
             return
+        if current is not None:
+            self._keep(gateway, current)
         self._snapshots[gateway] = snapshot
         self._filled.set()
         for watch in self._watches.get(gateway, ()):
             watch.published.set()
+
+    def recall(self, gateway: str, type_url: str, version: str) -> Resources | None:
+        """What a recent version of a type held; only for types that are sent in full.
+
+        A state-of-the-world client that reconnects names its version and nothing else.
+        """
+        past = self._past.get(gateway)
+        return past.get((type_url, version)) if past is not None else None
+
+    def _keep(self, gateway: str, snapshot: Snapshot) -> None:
+        past = self._past.setdefault(gateway, OrderedDict())
+        for url in _SENT_IN_FULL:
+            key = (url, snapshot.versions[url])
+            past[key] = snapshot.of_type(url)
+            past.move_to_end(key)
+        while len(past) > _MAX_PAST:
+            past.popitem(last=False)
 
     def snapshot(self, gateway: str) -> Snapshot | None:
         """The newest snapshot of ``gateway``."""

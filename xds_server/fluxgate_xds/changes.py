@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 
-from fluxgate.snapshot import Snapshot, SnapshotResource
+from fluxgate.snapshot import Snapshot
+from fluxgate_xds.views import differing
 
 Changes = Mapping[str, frozenset[str]]
 """Names that were added, changed or removed, by type URL; types without any are left out."""
@@ -17,21 +18,8 @@ def changes_between(old: Snapshot, new: Snapshot) -> Changes:
         url: names
         for url in {*old.resources, *new.resources}
         if old.versions.get(url) != new.versions.get(url)
-        and (names := _changed(old.of_type(url), new.of_type(url)))
+        and (names := differing(old.of_type(url), new.of_type(url)))
     }
-
-
-def _changed(
-    old: Mapping[str, SnapshotResource], new: Mapping[str, SnapshotResource]
-) -> frozenset[str]:
-    gone = old.keys() - new.keys()
-    differing = (
-        name
-        for name, resource in new.items()
-        if (before := old.get(name)) is not resource
-        and (before is None or before.version != resource.version)
-    )
-    return frozenset(gone.union(differing))
 
 
 class ChangeLog:

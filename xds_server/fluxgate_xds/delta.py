@@ -6,10 +6,12 @@ from collections.abc import Iterable
 
 from envoy.service.discovery.v3 import discovery_pb2 as discovery_v3
 
-from fluxgate.snapshot import Snapshot, SnapshotResource
+from fluxgate.snapshot import Snapshot
+from fluxgate_xds.held import Held
 from fluxgate_xds.session import Session
 from fluxgate_xds.subscription import WILDCARD, Subscription
-from fluxgate_xds.typestream import Held, Response, TypeStream
+from fluxgate_xds.typestream import Response, TypeStream
+from fluxgate_xds.views import Resources
 
 
 class DeltaSession(Session[discovery_v3.DeltaDiscoveryRequest]):
@@ -33,12 +35,15 @@ class DeltaSession(Session[discovery_v3.DeltaDiscoveryRequest]):
     def _open(self, request: discovery_v3.DeltaDiscoveryRequest, now: float) -> None:
         """The first request of a type; after a reconnect it says what the client still has."""
         subscription = Subscription.first(request.type_url, request.resource_names_subscribe)
-        stream = TypeStream(request.type_url, subscription.updated((), ()))
-        stream.held = {
-            name: Held(version, None)
-            for name, version in request.initial_resource_versions.items()
-            if stream.subscription.concerns(name)
-        }
+        subscription = self._views.interned(subscription.updated((), ()))
+        stream = TypeStream(request.type_url, subscription)
+        stream.held.put_all(
+            {
+                name: Held(version, None)
+                for name, version in request.initial_resource_versions.items()
+                if subscription.concerns(name)
+            }
+        )
         stream.greet = stream.subscription.wildcard and not stream.held
         self._types[request.type_url] = stream
         self._examine_all(stream, now)
@@ -58,13 +63,15 @@ class DeltaSession(Session[discovery_v3.DeltaDiscoveryRequest]):
         "Unsubscribing From Resources".
         """
         before = stream.subscription
-        stream.subscription = before.updated(subscribe, unsubscribe)
+        stream.by_name()
+        stream.subscription = self._views.interned(before.updated(subscribe, unsubscribe))
         asked = set(subscribe) - {WILDCARD}
-        dropped = before.names - stream.subscription.names
+        dropped = before.names.intersection(unsubscribe) - stream.subscription.names
         stream.owed |= asked & stream.subscription.names
         if stream.subscription.wildcard:
             stream.owed |= dropped
-        for name in [*stream.held, *stream.unsure, *stream.owed]:
+        narrowed = before.wildcard and not stream.subscription.wildcard
+        for name in [*stream.held, *stream.unsure, *stream.owed] if narrowed else dropped:
             if not stream.subscription.concerns(name):
                 self._drop(stream, name)
         stream.todo |= stream.owed
@@ -75,20 +82,23 @@ class DeltaSession(Session[discovery_v3.DeltaDiscoveryRequest]):
     def _compose(
         self,
         stream: TypeStream,
-        upserts: dict[str, SnapshotResource],
+        upserts: Resources,
         absent: list[str],
         snapshot: Snapshot,
     ) -> list[Response]:
         version = snapshot.versions.get(stream.type_url, "")
-        everything = snapshot.of_type(stream.type_url)
+        view = self._view(stream.type_url)
+        whole = upserts is view.resources
         response = Response(
             type_url=stream.type_url,
             version=version,
-            nonce=self._next_nonce(),
-            resources=tuple(upserts.values()),
+            nonce=self._next_nonce(stream, version),
+            resources=view.listed if whole else tuple(upserts.values()),
             changed=upserts,
             removed=tuple(absent),
-            whole=upserts.keys() == everything.keys(),
+            whole=whole,
+            view=stream.bulk,
+            sent_at=self._now,
         )
         return self._send(stream, response, snapshot)
 

@@ -60,6 +60,8 @@ class NodeRegistry:
     keep_at_most: int = 1000
     counters: Counters = field(default_factory=Counters)
     _entries: dict[tuple[str, str], _Entry] = field(default_factory=dict)
+    _gone: dict[tuple[str, str], None] = field(default_factory=dict)
+    """Keys of nodes that have left, the longest gone first."""
     _next: asyncio.Event = field(default_factory=asyncio.Event)
 
     def connect(
@@ -78,6 +80,7 @@ class NodeRegistry:
             snapshot="",
             metadata=metadata,
         )
+        self._gone.pop((gateway, node), None)
         self._entries[gateway, node] = _Entry(handle, state)
         self.counters.streams_opened += 1
         self._notify()
@@ -111,6 +114,9 @@ class NodeRegistry:
         if entry is None or entry.owner is not owner:
             return
         entry.state = replace(entry.state, connected=False, last_seen=self.clock())
+        self._gone[key] = None
+        if len(self._gone) > self.keep_at_most:
+            self._forget()
         self._notify()
 
     def nodes(self, gateway: str | None = None) -> tuple[NodeState, ...]:
@@ -129,14 +135,14 @@ class NodeRegistry:
         await event.wait()
 
     def _notify(self) -> None:
-        self._forget()
         self._next.set()
         self._next = asyncio.Event()
 
     def _forget(self) -> None:
-        gone = [key for key, entry in self._entries.items() if not entry.state.connected]
-        gone.sort(key=lambda key: self._entries[key].state.last_seen, reverse=True)
         oldest = self.clock() - self.keep
-        for position, key in enumerate(gone):
-            if position >= self.keep_at_most or self._entries[key].state.last_seen < oldest:
-                del self._entries[key]
+        while self._gone:
+            key = next(iter(self._gone))
+            recent = self._entries[key].state.last_seen >= oldest
+            if recent and len(self._gone) <= self.keep_at_most:
+                return
+            del self._gone[key], self._entries[key]

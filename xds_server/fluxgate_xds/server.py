@@ -7,9 +7,11 @@ import ipaddress
 from dataclasses import dataclass
 
 import grpc.aio
+import structlog
 from envoy.service.status.v3 import csds_pb2_grpc
 from grpc_health.v1 import _async, health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from structlog.typing import FilteringBoundLogger
 
 from fluxgate.errors import FluxGateError
 from fluxgate_xds.cache import SnapshotCache
@@ -64,12 +66,22 @@ class XdsServer:
     """Serves ADS, CSDS, health and reflection until stopped. To be made inside a running loop."""
 
     def __init__(
-        self, settings: XdsServerSettings, cache: SnapshotCache, registry: NodeRegistry
+        self,
+        settings: XdsServerSettings,
+        cache: SnapshotCache,
+        registry: NodeRegistry,
+        log: FilteringBoundLogger | None = None,
     ) -> None:
         self._settings = settings
         self._cache = cache
         mutual_tls = settings.tls is not None
-        self._ads = AdsService(cache, registry, mutual_tls=mutual_tls, clock=registry.clock)
+        self._ads = AdsService(
+            cache,
+            registry,
+            mutual_tls=mutual_tls,
+            clock=registry.clock,
+            log=log if log is not None else structlog.get_logger("fluxgate.xds"),
+        )
         self._csds = ClientStatusService(
             cache, registry, mutual_tls=mutual_tls, readers=settings.status_readers
         )

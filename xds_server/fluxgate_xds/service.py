@@ -10,30 +10,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any
 
 import grpc
 import grpc.aio
-import structlog
 from envoy.config.core.v3 import base_pb2 as core_v3
 from envoy.service.discovery.v3 import discovery_pb2 as discovery_v3
 from google.protobuf import json_format
+from structlog.typing import FilteringBoundLogger
 
-from fluxgate_xds.cache import SnapshotCache, Watch
+from fluxgate_xds.cache import SnapshotCache
 from fluxgate_xds.delta import DeltaSession
 from fluxgate_xds.identity import Identities
-from fluxgate_xds.nodes import Clock, NodeHandle, NodeRegistry
+from fluxgate_xds.nodes import Clock, NodeRegistry
 from fluxgate_xds.session import Session
 from fluxgate_xds.sotw import SotwSession
-from fluxgate_xds.typestream import Response
+from fluxgate_xds.stream import EOF, Request, Stream
 from fluxgate_xds.wire import DeltaEncoder, Encoder, SotwEncoder
 
-_EOF: object = vars(grpc.aio)["EOF"]  # the stubs lack it
-
 ADS = "envoy.service.discovery.v3.AggregatedDiscoveryService"
-
-Request: TypeAlias = "discovery_v3.DeltaDiscoveryRequest | discovery_v3.DiscoveryRequest"
-_log = structlog.get_logger("fluxgate.xds")
 
 
 class AdsService:
@@ -46,7 +42,9 @@ class AdsService:
         *,
         mutual_tls: bool,
         clock: Clock = time.time,
+        log: FilteringBoundLogger,
     ) -> None:
+        self._log = log
         self._cache = cache
         self._registry = registry
         self._mutual_tls = mutual_tls
@@ -72,26 +70,40 @@ class AdsService:
         self._closing.set()
 
     async def _serve_delta(self, _: object, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-        await self._serve(context, DeltaSession(), self._delta)
+        def session(_: str) -> DeltaSession:
+            return DeltaSession(views=self._cache.views)
+
+        await self._serve(context, session, self._delta)
 
     async def _serve_sotw(self, _: object, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-        await self._serve(context, SotwSession(), self._sotw)
+        def session(gateway: str) -> SotwSession:
+            recall = partial(self._cache.recall, gateway)
+            return SotwSession(views=self._cache.views, recall=recall)
+
+        await self._serve(context, session, self._sotw)
 
     async def _serve(
-        self, context: grpc.aio.ServicerContext[Any, Any], session: Session[Any], encoder: Encoder
+        self,
+        context: grpc.aio.ServicerContext[Any, Any],
+        make: Callable[[str], Session[Any]],
+        encoder: Encoder,
     ) -> None:
         request = await context.read()
-        if request is _EOF:
+        if request is EOF:
             return
         node = await self._admit(request, context)
         metadata = json_format.MessageToDict(node.metadata)
         handle = self._registry.connect(node.cluster, node.id, _user_agent(node), metadata)
-        stream = _Stream(context, session, encoder, handle, self._cache, self._registry)
+        log = self._log.bind(node=node.id, gateway=node.cluster)
+        session = make(node.cluster)
+        stream = Stream(context, session, encoder, handle, self._cache, self._registry, log)
+        log.info("node connected", peer=context.peer(), client=_user_agent(node))
         try:
             with self._cache.watch(node.cluster) as watch:
                 await stream.run(request, watch, self._closing, self._clock)
         finally:
             handle.close()
+            log.info("node disconnected", acknowledged=session.acked_snapshot)
 
     async def _admit(
         self, request: Request, context: grpc.aio.ServicerContext[Any, Any]
@@ -117,97 +129,8 @@ class AdsService:
         self, context: grpc.aio.ServicerContext[Any, Any], code: grpc.StatusCode, reason: str
     ) -> None:
         self._registry.counters.streams_refused += 1
-        _log.warning("stream refused", peer=context.peer(), code=code.name, reason=reason)
+        self._log.warning("stream refused", peer=context.peer(), code=code.name, reason=reason)
         await context.abort(code, reason)
-
-
-class _Stream:
-    """The loop of one admitted stream."""
-
-    def __init__(
-        self,
-        context: grpc.aio.ServicerContext[Any, Any],
-        session: Session[Any],
-        encoder: Encoder,
-        handle: NodeHandle,
-        cache: SnapshotCache,
-        registry: NodeRegistry,
-    ) -> None:
-        self._context = context
-        self._session = session
-        self._encoder = encoder
-        self._handle = handle
-        self._cache = cache
-        self._registry = registry
-        self._first_node: core_v3.Node = None
-
-    async def run(
-        self, first: Request, watch: Watch, closing: asyncio.Event, clock: Callable[[], float]
-    ) -> None:
-        """Serve until the client leaves, misbehaves, or the server closes."""
-        self._first_node = first.node
-        self._adopt(watch, clock())
-        await self._receive(first, clock())
-        reading = asyncio.ensure_future(self._context.read())
-        published = asyncio.ensure_future(watch.published.wait())
-        closed = asyncio.ensure_future(closing.wait())
-        try:
-            while not closed.done():
-                await asyncio.wait(
-                    {reading, published, closed},
-                    timeout=self._until_wake(clock()),
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-                if reading.done():
-                    if (request := reading.result()) is _EOF:
-                        return
-                    await self._receive(request, clock())
-                    reading = asyncio.ensure_future(self._context.read())
-                if published.done():
-                    watch.published.clear()
-                    await self._write(self._adopt(watch, clock()))
-                    published = asyncio.ensure_future(watch.published.wait())
-                elif not reading.done():
-                    await self._write(self._session.tick(clock()))
-        finally:
-            for task in (reading, published, closed):
-                task.cancel()
-        await self._context.abort(grpc.StatusCode.UNAVAILABLE, "the xDS server is stopping")
-
-    def _until_wake(self, now: float) -> float | None:
-        wake_at = self._session.wake_at
-        return None if wake_at is None else max(0.0, wake_at - now)
-
-    def _adopt(self, watch: Watch, now: float) -> list[Response]:
-        snapshot, current = watch.snapshot, self._session.snapshot
-        if snapshot is None or snapshot is current:
-            return []
-        changes = {} if current is None else self._cache.changes.between(current, snapshot)
-        return self._session.publish(snapshot, changes, now)
-
-    async def _receive(self, request: Request, now: float) -> None:
-        problem = self._problem(request)
-        if problem:
-            self._registry.counters.streams_refused += 1
-            await self._context.abort(grpc.StatusCode.INVALID_ARGUMENT, problem)
-        await self._write(self._session.receive(request, now))
-
-    def _problem(self, request: Request) -> str:
-        if not request.type_url:
-            return "an aggregated stream needs type_url in every request"
-        node = request.node
-        if node.id and (node.id, node.cluster) != (self._first_node.id, self._first_node.cluster):
-            return "node.id and node.cluster must not change within a stream"
-        return ""
-
-    async def _write(self, responses: list[Response]) -> None:
-        self._handle.update(self._session.states(), self._session.acked_snapshot)
-        counters = self._registry.counters
-        for response in responses:
-            message = self._encoder.encode(response)
-            counters.responses += 1
-            counters.response_bytes += len(message)
-            await self._context.write(message)
 
 
 def _user_agent(node: core_v3.Node) -> str:

@@ -7,22 +7,33 @@ drops them when nothing refers to them any more.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from envoy.service.discovery.v3 import discovery_pb2 as discovery_v3
 
 from fluxgate.snapshot import Snapshot, SnapshotResource
 from fluxgate.xds import typeurl
 from fluxgate.xds.wire import field_string
+from fluxgate_xds.held import ABSENT
 from fluxgate_xds.session import Session
 from fluxgate_xds.subscription import NAMED_TYPES, Subscription
-from fluxgate_xds.typestream import ABSENT, Response, TypeStream
+from fluxgate_xds.typestream import Response, TypeStream
+from fluxgate_xds.views import Resources, Views
+
+Recall = Callable[[str, str], Resources | None]
+"""What a type URL's version held, if it is still known."""
 
 
 class SotwSession(Session[discovery_v3.DiscoveryRequest]):
     """One stream of ``StreamAggregatedResources``."""
 
-    def __init__(self, *, patience: float = 5.0) -> None:
-        super().__init__(patience=patience)
+    def __init__(
+        self, *, views: Views | None = None, recall: Recall | None = None, patience: float = 5.0
+    ) -> None:
+        super().__init__(views=views, patience=patience)
+        self._recall = recall
         self._claims: dict[str, str] = {}
+        self._partial = 0
 
     def receive(self, request: discovery_v3.DiscoveryRequest, now: float) -> list[Response]:
         """As in the base; but a request with the nonce of an older response changes nothing.
@@ -44,7 +55,7 @@ class SotwSession(Session[discovery_v3.DiscoveryRequest]):
     def _open(self, request: discovery_v3.DiscoveryRequest, now: float) -> None:
         """The first request of a type; its nonce, if any, belongs to an earlier stream."""
         subscription = Subscription.first(request.type_url, request.resource_names)
-        stream = TypeStream(request.type_url, subscription)
+        stream = TypeStream(request.type_url, self._views.interned(subscription))
         stream.greet = self._full(stream)
         self._types[request.type_url] = stream
         self._claims[request.type_url] = request.version_info
@@ -53,30 +64,46 @@ class SotwSession(Session[discovery_v3.DiscoveryRequest]):
     def _examine_all(self, stream: TypeStream, now: float) -> None:
         """As in the base, but after a reconnect believe the version of a plain wildcard.
 
-        With names it tells nothing: they may be others than on the stream before.
+        If it is the present one there is nothing to say; if it is an earlier one that is
+        still known, what it held stays until nothing refers to it. With names a version
+        tells nothing: they may be others than on the stream before.
         """
         if self._snapshot is None:
             return
         claim = self._claims.pop(stream.type_url, "")
-        subscription = stream.subscription
-        plain = subscription.wildcard and not subscription.names
-        if plain and claim and claim == self._snapshot.versions.get(stream.type_url):
-            stream.greet = False
-            resources = self._snapshot.of_type(stream.type_url)
-            for resource in subscription.selection(resources).values():
-                self._hold(stream, resource, now)
-            return
+        had = self._claimed(stream, claim) if claim else None
+        if had is not None:
+            view = self._views.of(had)
+            if view.uniform:
+                self._hold_all(stream, view, now)
+            else:
+                for resource in stream.subscription.selection(had).values():
+                    self._hold(stream, resource, now)
+            stream.greet = claim != self._snapshot.versions.get(stream.type_url)
         super()._examine_all(stream, now)
+
+    def _claimed(self, stream: TypeStream, version: str) -> Resources | None:
+        """All that the client has of a type, if ``version`` tells."""
+        subscription = stream.subscription
+        if not subscription.wildcard or subscription.names or self._snapshot is None:
+            return None
+        if version == self._snapshot.versions.get(stream.type_url):
+            return self._snapshot.of_type(stream.type_url)
+        return self._recall(stream.type_url, version) if self._recall else None
 
     def _resubscribe(
         self, stream: TypeStream, request: discovery_v3.DiscoveryRequest, now: float
     ) -> None:
         before = stream.subscription
-        stream.subscription = before.replaced(request.resource_names)
-        if stream.subscription == before:
+        after = before.replaced(request.resource_names)
+        if after == before:
             return
+        stream.by_name()
+        stream.subscription = self._views.interned(after)
         added = stream.subscription.names - before.names
-        for name in [*stream.held, *stream.unsure, *stream.owed, *(before.names - added)]:
+        narrowed = before.wildcard and not stream.subscription.wildcard
+        everything = [*stream.held, *stream.unsure, *stream.owed] if narrowed else ()
+        for name in {*everything, *(before.names - stream.subscription.names)}:
             if not stream.subscription.concerns(name):
                 self._drop(stream, name)
         stream.owed |= added
@@ -93,21 +120,27 @@ class SotwSession(Session[discovery_v3.DiscoveryRequest]):
     def _compose(
         self,
         stream: TypeStream,
-        upserts: dict[str, SnapshotResource],
+        upserts: Resources,
         absent: list[str],
         snapshot: Snapshot,
     ) -> list[Response]:
         if not self._full(stream):
-            upserts = {**upserts, **self._tell_absent(stream, absent)}
+            if absent:
+                upserts = {**upserts, **self._tell_absent(stream, absent)}
             if not upserts:
                 stream.greet = False
                 return []
+            version, view = snapshot.versions.get(stream.type_url, ""), self._view(stream.type_url)
+            whole = upserts is view.resources
             response = Response(
                 type_url=stream.type_url,
-                version=snapshot.versions.get(stream.type_url, ""),
-                nonce=self._next_nonce(),
-                resources=tuple(upserts.values()),
+                version=version,
+                nonce=self._next_nonce(stream, version),
+                resources=view.listed if whole else tuple(upserts.values()),
                 changed=upserts,
+                whole=whole,
+                view=stream.bulk,
+                sent_at=self._now,
             )
             return self._send(stream, response, snapshot)
         return self._compose_full(stream, upserts, (*absent,), snapshot)
@@ -128,13 +161,13 @@ class SotwSession(Session[discovery_v3.DiscoveryRequest]):
         for name in names:
             stream.owed.discard(name)
             stream.todo.discard(name)
-            stream.held[name] = ABSENT
+            stream.held.put(name, ABSENT)
         return {}
 
     def _compose_full(
         self,
         stream: TypeStream,
-        upserts: dict[str, SnapshotResource],
+        upserts: Resources,
         removed: tuple[str, ...],
         snapshot: Snapshot,
     ) -> list[Response]:
@@ -143,28 +176,44 @@ class SotwSession(Session[discovery_v3.DiscoveryRequest]):
         The version is the snapshot's only if the set is exactly the snapshot's, so
         that a client which reconnects with it is known to have just that.
         """
+        version, view = snapshot.versions.get(stream.type_url, ""), self._view(stream.type_url)
+        everything = stream.bulk is not None or (
+            view.covers(stream.subscription) and not stream.todo.difference(upserts, removed)
+        )
+        resources = None if everything else self._kept(stream, upserts, removed, snapshot)
+        self._partial += not everything
+        response = Response(
+            type_url=stream.type_url,
+            version=version if resources is None else f"{version}+{self._partial}",
+            nonce=self._next_nonce(stream, version),
+            resources=view.listed if resources is None else tuple(resources.values()),
+            changed=upserts,
+            removed=removed,
+            whole=resources is None,
+            view=stream.bulk,
+            sent_at=self._now,
+        )
+        return self._send(stream, response, snapshot)
+
+    @staticmethod
+    def _kept(
+        stream: TypeStream,
+        upserts: Resources,
+        removed: tuple[str, ...],
+        snapshot: Snapshot,
+    ) -> dict[str, SnapshotResource]:
+        """All that the client shall have now, by name."""
         wanted = stream.subscription.selection(snapshot.of_type(stream.type_url))
         resources: dict[str, SnapshotResource] = {}
         for name in sorted({*wanted, *stream.held}.difference(removed)):
             resource = wanted.get(name)
             if resource is not None and name in stream.todo and name not in upserts:
                 resource = None
-            kept = resource or stream.held.get(name, ABSENT).resource
+            held = stream.held.get(name)
+            kept = resource or (held.resource if held is not None else None)
             if kept is not None:
                 resources[name] = kept
-        version = snapshot.versions.get(stream.type_url, "")
-        whole = resources == wanted
-        nonce = self._next_nonce()
-        response = Response(
-            type_url=stream.type_url,
-            version=version if whole else f"{version}+{nonce}",
-            nonce=nonce,
-            resources=tuple(resources.values()),
-            changed=upserts,
-            removed=removed,
-            whole=whole and stream.subscription.wildcard,
-        )
-        return self._send(stream, response, snapshot)
+        return resources
 
     def _compose_removal(
         self, stream: TypeStream, names: list[str], snapshot: Snapshot
@@ -174,5 +223,5 @@ class SotwSession(Session[discovery_v3.DiscoveryRequest]):
         for name in names:
             self._drop(stream, name)
             if name in stream.subscription.names:
-                stream.held[name] = ABSENT
+                stream.held.put(name, ABSENT)
         return []

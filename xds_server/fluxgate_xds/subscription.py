@@ -56,6 +56,10 @@ class Subscription:
             self, wildcard=wildcard, names=names, legacy=self.legacy and not added and wildcard
         )
 
+    def sharing(self, names: frozenset[str]) -> Subscription:
+        """The same subscription with an equal set of names that others hold too."""
+        return self if names is self.names else replace(self, names=names)
+
     def selects(self, resource: SnapshotResource) -> bool:
         """Whether the client shall get ``resource``: by name, or by wildcard unless on demand."""
         return resource.name in self.names or (self.wildcard and not resource.on_demand)

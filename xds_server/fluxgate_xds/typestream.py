@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import NamedTuple
 
 from fluxgate.ports import Nack
 from fluxgate.snapshot import Snapshot, SnapshotResource
+from fluxgate_xds.held import ABSENT, Holdings
 from fluxgate_xds.ordering import rank
 from fluxgate_xds.subscription import Subscription
+from fluxgate_xds.views import Resources, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +31,10 @@ class Response:
     changed: Mapping[str, SnapshotResource]
     removed: tuple[str, ...] = ()
     whole: bool = False
-    """Whether ``resources`` are all that a wildcard gets from the snapshot: shareable bytes."""
-
-
-class Held(NamedTuple):
-    """What the client has under a name. ``resource`` is None when only the version is known."""
-
-    version: str
-    resource: SnapshotResource | None
-
-
-ABSENT = Held("", None)
-"""The client was told that there is no such resource."""
+    """Whether ``resources`` are all that the snapshot has of the type."""
+    view: View | None = None
+    """All of the resources, for a client that had none of them."""
+    sent_at: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -83,14 +77,20 @@ class TypeStream:
 
     type_url: str
     subscription: Subscription
-    held: dict[str, Held] = field(default_factory=dict)
+    held: Holdings = field(default_factory=Holdings)
     unsure: dict[str, Unsure] = field(default_factory=dict)
     unremoved: dict[str, Refusal] = field(default_factory=dict)
     """Names whose removal was rejected."""
+    bulk: View | None = None
+    """All that the client asks for, while it has none of it; then ``todo`` is empty."""
     todo: set[str] = field(default_factory=set)
     """Names to look at; every other name is known to be as the snapshot says."""
     owed: set[str] = field(default_factory=set)
     """Names to send even when the client is believed to have them."""
+    overtaken: bool = False
+    """Whether the snapshot has changed since the response in flight was made."""
+    superseded: bool = False
+    """Whether a response was never answered, so that its nonce may still come back."""
     greet: bool = False
     """Whether the client waits for a first response, be it empty."""
     inflight: Response | None = None
@@ -106,6 +106,23 @@ class TypeStream:
         """Position in the order of additions."""
         return rank(self.type_url)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether anything is left to be said that is not on its way."""
+        return bool(self.todo) or self.bulk is not None
+
+    @property
+    def untouched(self) -> bool:
+        """Whether the client has and owes nothing, so that it needs all it asks for."""
+        return not (
+            self.held
+            or self.todo
+            or self.owed
+            or self.unsure
+            or self.unremoved
+            or self.inflight is not None
+        )
+
     def wanted(self, name: str, snapshot: Snapshot) -> SnapshotResource | None:
         """What the client shall have under ``name``."""
         resource = snapshot.of_type(self.type_url).get(name)
@@ -113,7 +130,7 @@ class TypeStream:
 
     def has(self, name: str) -> bool:
         """Whether the client has acknowledged some version of ``name``."""
-        return self.held.get(name, ABSENT) is not ABSENT
+        return self.held.has(name)
 
     def need(self, name: str, snapshot: Snapshot) -> Need:
         """What is left to do about ``name``."""
@@ -145,9 +162,21 @@ class TypeStream:
     def classify(self, snapshot: Snapshot) -> None:
         """Find out what every name in ``todo`` needs, and strike off what is done."""
         self.needs = {need: [] for need in Need}
-        for name in sorted(self.todo):
+        for name in sorted(self.todo) if self.todo else ():
             self.needs[self.need(name, snapshot)].append(name)
         self.todo.difference_update(self.needs[Need.NOTHING])
+
+    def by_name(self) -> None:
+        """Look at every name by itself from now on, where the whole was to be sent."""
+        if self.bulk is not None:
+            self.todo |= self.bulk.names
+            self.bulk = None
+
+    def share(self, view: View) -> None:
+        """Hold ``view``, the snapshot's, by reference when the client has exactly that."""
+        settled = not (self.waiting or self.inflight or self.unsure or self.unremoved or self.owed)
+        if settled and self.held.base is not view and view.covers(self.subscription):
+            self.held.rebase(view)
 
     def review(self, snapshot: Snapshot) -> None:
         """Withdraw the refusals that the new ``snapshot`` has made pointless."""
@@ -159,36 +188,66 @@ class TypeStream:
             )
         self.todo.update(self.unsure, self.unremoved)
 
-    def refuse(self, response: Response) -> None:
-        """The client has rejected ``response``."""
+    def refuse(self, response: Response, culprits: Collection[str]) -> None:
+        """The client has rejected ``response`` because of ``culprits``; empty for unknown.
+
+        The rest of it, which Envoy may have applied or not, is then tried again at once.
+        """
         versions = {name: each.version for name, each in response.changed.items()}
-        refusal = Refusal({**dict.fromkeys(response.removed, ""), **versions})
+        everything = {**dict.fromkeys(response.removed, ""), **versions}
+        bad = set(culprits) or everything.keys()
+        refusal = Refusal({name: everything[name] for name in bad})
+        again = Refusal({}, stands=False)
         for name, resource in response.changed.items():
             if self.subscription.concerns(name):
-                self.unsure[name] = Unsure(resource, refusal)
+                self.unsure[name] = Unsure(resource, refusal if name in bad else again)
         for name in response.removed:
-            self.unremoved[name] = refusal
+            if name in bad:
+                self.unremoved[name] = refusal
 
-    def upserts(self, snapshot: Snapshot) -> dict[str, SnapshotResource]:
+    def supersede(self) -> None:
+        """Stop waiting for the answer to the response in flight: the client may have it or not."""
+        response, self.inflight = self.inflight, None
+        if response is None:
+            return
+        self.superseded = True
+        self.todo.update(response.changed, response.removed)
+        again = Refusal({}, stands=False)
+        for name, resource in response.changed.items():
+            if self.subscription.concerns(name):
+                self.unsure[name] = Unsure(resource, again)
+        for name in response.removed:
+            held = self.held.get(name)
+            if held is not None and held.resource is not None:
+                self.unsure[name] = Unsure(held.resource, again)
+            elif held is not None:
+                self.owed.add(name)
+
+    def upserts(self, snapshot: Snapshot) -> Resources:
         """The resources to add, final ones apart, by name."""
+        if self.bulk is not None:
+            return self.bulk.resources
         resources = snapshot.of_type(self.type_url)
-        new = {name: resources[name] for name in self.needs[Need.SEND]}
-        old = {name: self.held[name].resource for name in self.needs[Need.SEND_OLD]}
-        return {**new, **{name: each for name, each in old.items() if each is not None}}
+        found = {name: resources[name] for name in self.needs[Need.SEND]}
+        for name in self.needs[Need.SEND_OLD]:
+            held = self.held.get(name)
+            if held is not None and held.resource is not None:
+                found[name] = held.resource
+        return found
 
     def forget(self, name: str) -> None:
         """The client is no longer interested in ``name``, so it keeps nothing under it."""
-        self.held.pop(name, None)
+        self.held.discard(name)
         self.unsure.pop(name, None)
         self.unremoved.pop(name, None)
         self.owed.discard(name)
         self.todo.discard(name)
 
-    def possible(self) -> Iterator[tuple[str, SnapshotResource | None]]:
+    def possible(
+        self, *, without_base: bool = False
+    ) -> Iterator[tuple[str, SnapshotResource | None]]:
         """Everything the client may have at this moment, whatever it answers next."""
-        for name, held in self.held.items():
-            if held is not ABSENT:
-                yield name, held.resource
+        yield from self.held.resources(without_base=without_base)
         for name, unsure in self.unsure.items():
             yield name, unsure.resource
         if self.inflight is not None:

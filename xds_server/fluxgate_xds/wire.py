@@ -2,8 +2,8 @@
 
 A resource's payload is never parsed or serialised again: the fields around it
 (name, version, ``Any``) are written once per resource, and a response is one
-``join`` of those headers and payloads. What every wildcard client gets in full
-is joined once per snapshot and shared.
+``join`` of those headers and payloads. Responses that are the same for many streams
+are joined once and shared.
 Sources: envoy/service/discovery/v3/discovery.proto, google/protobuf/any.proto.
 """
 
@@ -22,9 +22,18 @@ _TYPE_URL = 4
 _NONCE = 5
 
 _ANY_VALUE = 2
-_MAX_BODIES = 16
-_WORTH_SHARING = 64
-"""Fewer resources than this are joined for each stream: a shared body is one copy more."""
+_MAX_SHARED_BYTES = 64 * 1024 * 1024
+
+
+_MAX_MESSAGES = 256
+_Key = tuple[str, str, str, tuple[str, ...], tuple[tuple[str, str], ...] | None]
+
+
+def _key(response: Response) -> _Key:
+    """What the bytes depend on. A whole set is told by its version."""
+    resources = response.resources
+    content = None if response.whole else tuple((each.name, each.version) for each in resources)
+    return response.type_url, response.version, response.nonce, response.removed, content
 
 
 class Encoder(ABC):
@@ -36,25 +45,29 @@ class Encoder(ABC):
     def __init__(self, *, capacity: int = 200_000) -> None:
         self._capacity = capacity
         self._headers: OrderedDict[tuple[str, str, str], bytes] = OrderedDict()
-        self._bodies: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        self._messages: OrderedDict[_Key, bytes] = OrderedDict()
+        self._shared_bytes = 0
         self.built = 0
         """How many resource headers were built so far."""
 
     def encode(self, response: Response) -> bytes:
-        """The serialised response."""
-        if response.whole and len(response.resources) >= _WORTH_SHARING:
-            body: tuple[bytes, ...] = (self._body(response),)
+        """The serialised response; the same object for streams that are sent the same."""
+        key = _key(response)
+        message = self._messages.get(key)
+        if message is None:
+            parts = self._parts(response.resources)
+            message = b"".join((*self._prologue(response), *parts))
+            self._remember(key, message)
         else:
-            body = tuple(self._parts(response.resources))
-        return b"".join((*self._prologue(response), *body))
+            self._messages.move_to_end(key)
+        return message
 
-    def _body(self, response: Response) -> bytes:
-        key = (response.type_url, response.version)
-        if key not in self._bodies:
-            self._bodies[key] = b"".join(self._parts(response.resources))
-            if len(self._bodies) > _MAX_BODIES:
-                self._bodies.popitem(last=False)
-        return self._bodies[key]
+    def _remember(self, key: _Key, message: bytes) -> None:
+        self._messages[key] = message
+        self._shared_bytes += len(message)
+        while self._shared_bytes > _MAX_SHARED_BYTES or len(self._messages) > _MAX_MESSAGES:
+            _, oldest = self._messages.popitem(last=False)
+            self._shared_bytes -= len(oldest)
 
     def _parts(self, resources: Iterable[SnapshotResource]) -> Iterator[bytes]:
         for resource in resources:

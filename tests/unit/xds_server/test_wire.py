@@ -44,15 +44,25 @@ def test_a_sotw_response_parses_to_its_parts() -> None:
     assert parsed == expected
 
 
-def test_a_shared_body_parses_to_its_parts_for_every_stream() -> None:
+def test_equal_responses_are_the_same_bytes_and_others_are_not() -> None:
     encoder = DeltaEncoder()
     many = tuple(resource(CLUSTER, f"c{number}") for number in range(100))
-    for nonce in ("1", "22"):
-        message = encoder.encode(Response(CLUSTER, "v1", nonce, many, {}, (), whole=True))
+    one = encoder.encode(Response(CLUSTER, "v1", "1", many, {}, (), whole=True))
+    same = encoder.encode(Response(CLUSTER, "v1", "1", many, {}, (), whole=True))
+    part = encoder.encode(Response(CLUSTER, "v1", "1", many[:50], {}, ()))
+    other = encoder.encode(Response(CLUSTER, "v1", "2", many, {}, (), whole=True))
+    assert same is one
+    for message, nonce, count in ((one, "1", 100), (part, "1", 50), (other, "2", 100)):
         parsed = discovery_v3.DeltaDiscoveryResponse.FromString(message)
-        assert [each.name for each in parsed.resources] == [each.name for each in many]
-        assert parsed.nonce == nonce
-    assert len(encoder._bodies) == 1
+        assert (parsed.nonce, len(parsed.resources)) == (nonce, count)
+
+
+def test_shared_messages_are_bounded_in_bytes() -> None:
+    encoder = DeltaEncoder()
+    for number in range(5):
+        big = resource(CLUSTER, f"c{number}", str(number) * 20_000_000)
+        encoder.encode(Response(CLUSTER, "v1", "1", (big,), {}))
+    assert sum(map(len, encoder._messages.values())) <= 64 * 1024 * 1024
 
 
 def test_a_thousand_streams_cost_one_serialisation_of_each_resource() -> None:

@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict
 from fluxgate.ir import Gateway
 from fluxgate.resources import ObjectRef
 from fluxgate.status import Condition, ConditionType, ObjectStatus, Reason
-from fluxgate.translator import Translation, translate
+from fluxgate.translator import SetAside, TranslateOptions, Translation, translate
+from fluxgate.xds import typeurl
 from fluxgate.xds.build import build_snapshot
 from fluxgate.xds.static import static_bootstrap
-from fluxgate_cli.culprits import find_culprits
 from fluxgate_cli.folder import Folder
+from fluxgate_operator.culprits import World, find_culprits, set_asides
 from fluxgate_operator.envoy.validate import EnvoyValidator, Verdict
 
 
@@ -112,14 +113,25 @@ def _broken(status: ObjectStatus) -> Iterator[Condition]:
 async def _envoy_findings(
     folder: Folder, name: str, gateway: Gateway, validator: EnvoyValidator
 ) -> list[Finding]:
-    verdict = await validator.validate(static_bootstrap(build_snapshot(gateway)))
-    if verdict.verdict is Verdict.OK:
-        return []
-    if verdict.verdict is Verdict.UNKNOWN:
-        message = f"Envoy could not check the gateway {name}: {verdict.message}"
-        return [_finding(Source.ENVOY, folder, gateway.origin, message)]
-    culprits = await find_culprits(folder.resources, name, validator)
-    return [
-        _finding(Source.ENVOY, folder, ref, f"Envoy rejects it: {words}")
-        for ref, words in (culprits or {gateway.origin: verdict.message}).items()
-    ]
+    """What Envoy refuses of one gateway, until it accepts what is left."""
+    findings: list[Finding] = []
+    aside: dict[ObjectRef, SetAside] = {}
+    left: Gateway | None = gateway
+    while left is not None:
+        verdict = await validator.validate(static_bootstrap(build_snapshot(left)))
+        if verdict.verdict is Verdict.OK:
+            break
+        if verdict.verdict is Verdict.UNKNOWN:
+            message = f"Envoy could not check the gateway {name}: {verdict.message}"
+            findings.append(_finding(Source.ENVOY, folder, gateway.origin, message))
+            break
+        world = World(folder.resources, aside, left)
+        types = (typeurl.ROUTE, typeurl.CLUSTER)
+        found = await find_culprits(world, validator, types, [lambda _: True])
+        for ref, words in (found or {gateway.origin: verdict.message}).items():
+            findings.append(_finding(Source.ENVOY, folder, ref, f"Envoy rejects it: {words}"))
+        if not found:
+            break
+        aside |= set_asides(folder.resources, found)
+        left = translate(folder.resources, TranslateOptions(aside)).gateways.get(name)
+    return findings

@@ -69,8 +69,14 @@ def rows(objects: Iterable[ObjectView]) -> Iterator[tuple[str | Text, ...]]:
             f"{view.kind} {view.namespace}/{view.name}",
             *(_cell(found.get(kind)) for kind in ConditionType),
             place,
-            "; ".join(_words(each) for each in view.conditions if not each.status),
+            "; ".join(map(_words, _telling(view))),
         )
+
+
+def _telling(view: ObjectView) -> list[ConditionView]:
+    """The conditions that say why; that an object waits follows from what is wrong with it."""
+    failed = [each for each in view.conditions if not each.status]
+    return [each for each in failed if each.reason != Reason.PENDING] or failed
 
 
 def _cell(condition: ConditionView | None) -> Text:

@@ -44,8 +44,11 @@ class ClusterSpec:
     origins: tuple[ObjectRef, ...]
 
     def __hash__(self) -> int:
-        """The name says nearly everything, and hashing the settings is dear."""
-        return hash(self.name)
+        """The name says what the settings are, and hashing those is dear.
+
+        The origins count: a thousand routes to one URL make a thousand specs of one name.
+        """
+        return hash((self.name, self.origins))
 
     @classmethod
     def of(cls, pool: str, settings: ClusterSettings, origins: Iterable[ObjectRef]) -> ClusterSpec:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from unit.translator.world import World, bundle, edge, obj, path, route
 
 from fluxgate.ir import Health
-from fluxgate.resources import Secret
+from fluxgate.resources import ObjectRef, Secret
 from fluxgate.secret import SecretBytes
 from fluxgate.translator import TranslateCache, translate
+from fluxgate.translator.clusters import ClusterSettings, ClusterSpec
 
 PEM = SecretBytes(b"-----BEGIN CERTIFICATE-----")
 
@@ -163,3 +164,11 @@ def test_new_endpoints_leave_the_routes_alone():
     second = translate(bundle(*world, upstream("127.0.0.2")), cache=cache).gateways["edge"]
     assert first.route_tables[0] is second.route_tables[0]
     assert second.clusters[0].endpoints[0].host == "127.0.0.2"
+
+
+def test_a_thousand_routes_to_one_url_are_told_apart_by_their_hashes():
+    """Were they not, a table of n routes to one URL would take n * n comparisons."""
+    refs = [ObjectRef("Route", "default", f"r{number}") for number in range(1000)]
+    specs = [ClusterSpec.of("url/http://127.0.0.1:9", ClusterSettings(), [ref]) for ref in refs]
+    assert len({spec.name for spec in specs}) == 1
+    assert len({hash(spec) for spec in specs}) > 990

@@ -154,10 +154,32 @@ class Snapshot:
             if target not in self.resources.get(url, ())
         )
 
-    def require_consistent(self) -> None:
-        """Raise :class:`InconsistentSnapshotError` unless :meth:`problems` is empty."""
+    def require_consistent(self, since: Snapshot | None = None) -> None:
+        """Raise :class:`InconsistentSnapshotError` unless :meth:`problems` is empty.
+
+        ``since`` is an earlier snapshot known to be consistent: then only the difference
+        is looked at.
+        """
+        if since is not None and self._adds_to(since):
+            return
         if problems := self.problems():
             raise InconsistentSnapshotError(problems)
+
+    def _adds_to(self, since: Snapshot) -> bool:
+        """Whether no name of ``since`` is missing and every reference new since then leads somewhere."""
+        for url, named in self.resources.items():
+            before = since.of_type(url)
+            if named is before:
+                continue
+            if not before.keys() <= named.keys():
+                return False
+            for name, resource in named.items():
+                known = before.get(name)
+                if known is not None and known.references is resource.references:
+                    continue
+                if any(target not in self.of_type(kind) for kind, target in resource.references):
+                    return False
+        return since.resources.keys() <= self.resources.keys()
 
     def _dangling(self) -> bool:
         """Whether any reference leads nowhere; much cheaper than saying which."""

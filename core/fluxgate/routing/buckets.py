@@ -70,10 +70,12 @@ class Node:
 
     def walk(self) -> Iterator[Node]:
         """The nodes that have a bucket, by ascending key."""
-        if self.bucket is not None:
-            yield self
-        for child in self.children:
-            yield from child.walk()
+        pending = [self]
+        while pending:
+            node = pending.pop()
+            if node.bucket is not None:
+                yield node
+            pending.extend(reversed(node.children))
 
     def holds(self, entries: Sequence[Entry], inherited: tuple[Entry, ...]) -> bool:
         """Whether the node was laid out for exactly these entries."""

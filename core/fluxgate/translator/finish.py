@@ -48,14 +48,17 @@ def _finish(fact: GatewayFact, before: Built | None, view: View) -> Built:
         clusters=clusters,
         api_keys=ApiKeyTable(base.api_keys.prefixes, keys),
         plans=plans,
-        certificates=_certificates(base, clusters, view),
+        certificates=_certificates(base, clusters, before, view),
     )
     return Built(gateway, base)
 
 
 def _certificates(
-    base: Gateway, clusters: tuple[Cluster, ...], view: View
+    base: Gateway, clusters: tuple[Cluster, ...], before: Built | None, view: View
 ) -> tuple[CertificateIR, ...]:
+    unchanged = before is not None and before.base is base and before.gateway.clusters is clusters
+    if before is not None and unchanged and not view.changed("Secret"):
+        return before.gateway.certificates
     names = {name for name in _certificate_names(base, clusters) if name}
     found = (certificate_of(name, view.secret) for name in sorted(names))
     return tuple(each for each in found if each is not None)

@@ -195,8 +195,12 @@ class Table:
         return stale | {host for host in hosts if any(covers(each, host) for each in patterns)}
 
     def _routes(self, host: str) -> tuple[HTTPRoute, ...]:
-        lists = [self._own[pattern] for pattern in _patterns(host) if pattern in self._own]
-        return tuple(reduce(_Own.follow, lists).routes)
+        """All routes for ``host``, each once: where the most specific of its hosts puts it."""
+        first, *more = [self._own[each] for each in _patterns(host) if each in self._own]
+        if not more:
+            return tuple(first.routes)
+        merged = reduce(_Own.follow, more, first)
+        return tuple({id(route): route for route in merged.routes}.values())
 
 
 def _patterns(host: str) -> Iterator[str]:

@@ -80,6 +80,8 @@ class BuildCache:
     ca_bundle: str = ""
     """What ``clusters`` was made with besides the clusters themselves."""
     sets: dict[str, ResourceSet] = field(default_factory=dict)
+    snapshot: Snapshot | None = None
+    """The last one, which was consistent."""
     routes: RouteTableCache = field(default_factory=RouteTableCache)
 
     def end_round(self, sets: dict[str, ResourceSet]) -> None:
@@ -110,7 +112,8 @@ def build_snapshot(gateway: Gateway, cache: BuildCache | None = None) -> Snapsho
     probe = build_probe(without_probe.version)
     routes = (*sets[typeurl.ROUTE].resources.values(), probe)
     snapshot = Snapshot.of_sets({**sets, typeurl.ROUTE: ResourceSet.of(routes)})
-    snapshot.require_consistent()
+    snapshot.require_consistent(cache.snapshot)
+    cache.snapshot = snapshot
     return snapshot
 
 

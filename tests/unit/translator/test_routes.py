@@ -251,3 +251,17 @@ def test_asynchronous_routes_refuse_until_they_are_supported():
     world = World(edge(), route(**{"async": {}}))
     assert world.route.action.status == 503
     assert world.verdict("Route", "r") == (False, "UnsupportedType")
+
+
+def test_a_route_for_two_hosts_that_cover_one_another_stands_where_the_more_specific_one_puts_it():
+    both = route("both", hosts=["api.example.com", "*"])
+    between = route("between", hosts=["*.example.com"])
+    (table,) = World(edge(), both, between).gateway.route_tables
+    tried = {
+        each.host: [route.origin.name for route in each.routes] for each in table.virtual_hosts
+    }
+    assert tried == {
+        "*": ["both"],
+        "*.example.com": ["between", "both"],
+        "api.example.com": ["both", "between"],
+    }

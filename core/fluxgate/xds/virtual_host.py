@@ -119,7 +119,7 @@ class VirtualHostCache:
             return
         for route in before[window.old]:
             self._positions.pop(id(route), None)
-        self._positions.update(zip(map(id, routes[window.new]), count(window.new.start)))  # noqa: B905 - count is endless
+        self._positions.update(zip(map(id, routes[window.new]), count(window.new.start)))
 
     def _sort(self, added: list[Entry], removed: list[Entry]) -> None:
         if len(added) + len(removed) > _FEW:

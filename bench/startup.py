@@ -80,22 +80,25 @@ def write_folder(folder: Path, routes: int) -> None:
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(document))
 
 
+def quiet_gateway(config_dir: Path, state_dir: Path) -> StandaloneGateway:
+    """A gateway with two workers that logs nothing."""
+    settings = StandaloneSettings(
+        config_dir=config_dir,
+        state_dir=state_dir,
+        http_port=0,
+        envoy=EnvoySettings(concurrency=2, drain_seconds=0),
+    )
+    log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(50))
+    return StandaloneGateway(settings, log, os.environ)
+
+
 async def measure(scratch: Path, routes: int) -> None:
     """Start over a folder of ``routes`` Routes and print what it took."""
     folder = scratch / "config"
     folder.mkdir()
     write_folder(folder, routes)
-    settings = StandaloneSettings(
-        config_dir=folder,
-        state_dir=scratch / "state",
-        http_port=0,
-        envoy=EnvoySettings(concurrency=2, drain_seconds=0),
-    )
-    log = structlog.make_filtering_bound_logger(50)
     began = time.perf_counter()
-    gateway = StandaloneGateway(
-        settings, structlog.wrap_logger(None, wrapper_class=log), os.environ
-    )
+    gateway = quiet_gateway(folder, scratch / "state")
     started = asyncio.create_task(gateway.start())
     await gateway.provider.loaded()
     loaded = time.perf_counter() - began

@@ -2,9 +2,8 @@
 
 A rejection names a type and quotes Envoy. Suspects are, in this order: objects whose
 resources Envoy names; objects that changed since the last turn every node
-acknowledged; everything. The real Envoy decides among them (``--mode validate``): the
-smallest prefix of suspects that it refuses ends with a culprit, which is set aside,
-until the rest is accepted. What fails only at run time (a port that cannot be bound) is
+acknowledged; everything. The real Envoy decides among them (``--mode validate``, see
+:mod:`fluxgate_operator.culprits`), and the culprits are set aside. What fails only at run time (a port that cannot be bound) is
 reported on the object that Envoy names and left in place: Envoy itself keeps serving
 everything else.
 """
@@ -13,39 +12,27 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
 
 from fluxgate.ports import NodeReader, SyncState
 from fluxgate.resources import ObjectRef
 from fluxgate.snapshot import Snapshot
-from fluxgate.translator import SetAside, spec_digest
+from fluxgate.translator import spec_digest
 from fluxgate.xds import typeurl
-from fluxgate.xds.static import static_bootstrap
-from fluxgate_operator.envoy.validate import Validation, Verdict
+from fluxgate_operator.culprits import (
+    Culprits,
+    Group,
+    Validator,
+    World,
+    find_culprits,
+    set_asides,
+)
 from fluxgate_operator.envoy.words import concise
 from fluxgate_operator.notify import Signal
-from fluxgate_operator.pipeline import CachedPipeline, SetAsides
-from fluxgate_operator.propagation import PropagationTracker
 from fluxgate_operator.reconciler import Reconciler, Reconciliation
-
-_ORDER = ("Route", "ApiKey", "Plugin", "Tenant", "Backend", "Upstream", "Secret", "Service")
-"""Who refers comes before what is referred to: a prefix that holds a good route without its
-bad backend is accepted, so the backend is found and not the route."""
-
-_MAX_CULPRITS = 100
-_WORDS = 1000
-
-
-class Validator(Protocol):
-    """The real Envoy's dry run."""
-
-    async def validate(self, bootstrap: object) -> Validation:
-        """Whether Envoy accepts this static bootstrap."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +45,6 @@ class Rejected:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
-    rejected: Rejected
-    turn: Reconciliation
-    acknowledged: int
-
-
 class Isolator:
     """Follows rejections; run :meth:`run` beside the tracker."""
 
@@ -72,15 +52,11 @@ class Isolator:
         self,
         reader: NodeReader,
         reconciler: Reconciler,
-        tracker: PropagationTracker,
-        pipeline: CachedPipeline,
         validator: Validator,
         log: FilteringBoundLogger,
     ) -> None:
         self._reader = reader
         self._reconciler = reconciler
-        self._tracker = tracker
-        self._pipeline = pipeline
         self._validator = validator
         self._log = log
         self._seen: set[Rejected] = set()
@@ -160,6 +136,24 @@ class Isolator:
         turn = self._reconciler.current
         if turn is None:
             return
+        self._log.warning(
+            "envoy rejected a configuration; looking for the object that caused it",
+            type=typeurl.short(rejected.type_url),
+            envoy_says=rejected.message,
+        )
+        gateway = turn.built.gateways[rejected.gateway]
+        world = World(turn.resources, turn.set_aside, gateway)
+        groups = self._suspects(rejected, turn)
+        culprits = await find_culprits(world, self._validator, (rejected.type_url,), groups)
+        if culprits:
+            self._set_aside(turn, culprits)
+        else:
+            self._note_runtime(rejected, turn)
+
+    def _suspects(self, rejected: Rejected, turn: Reconciliation) -> list[Group]:
+        """Objects Envoy names; objects newer than what every node acknowledged; everything."""
+        snapshot = turn.built.snapshots[rejected.gateway]
+        named = named_objects(rejected.message, snapshot, rejected.type_url)
         acknowledged = min(
             (
                 self._reconciler.latest_sequence(node.gateway, node.snapshot)
@@ -168,94 +162,33 @@ class Isolator:
             ),
             default=0,
         )
-        case = _Case(rejected, turn, acknowledged)
-        self._log.warning(
-            "envoy rejected a configuration; looking for the object that caused it",
-            type=typeurl.short(rejected.type_url),
-            envoy_says=rejected.message,
-        )
-        verdict = await self._try(case, {})
-        if verdict.verdict is Verdict.REJECTED:
-            culprits = await self._find(case)
-            if culprits:
-                self._set_aside(case, culprits)
-                return
-        self._note_runtime(case)
-
-    async def _find(self, case: _Case) -> dict[ObjectRef, str]:
-        """Every culprit with Envoy's words; empty when setting objects aside does not help."""
-        for suspects in self._suspects(case):
-            if not suspects:
-                continue
-            without = dict.fromkeys(suspects, "")
-            if (await self._try(case, without)).ok:
-                return await self._bisect(case, suspects)
-        return {}
-
-    def _suspects(self, case: _Case) -> list[list[ObjectRef]]:
-        everything = _ordered(ref for ref, _ in case.turn.resources)
-        named = named_objects(
-            case.rejected.message,
-            case.turn.built.snapshots[case.rejected.gateway],
-            case.rejected.type_url,
-        )
         changed = self._reconciler.changed_in
-        recent = [ref for ref in everything if changed(ref) > case.acknowledged]
-        return [_ordered(named & set(everything)), recent, everything]
+        return [
+            lambda origins: not named.isdisjoint(origins),
+            lambda origins: any(changed(ref) > acknowledged for ref in origins),
+            lambda _: True,
+        ]
 
-    async def _bisect(self, case: _Case, suspects: Sequence[ObjectRef]) -> dict[ObjectRef, str]:
-        culprits: dict[ObjectRef, str] = {}
-        rest = list(suspects)
-        while len(culprits) < _MAX_CULPRITS:
-            verdict = await self._try(case, culprits)
-            if verdict.verdict is not Verdict.REJECTED:
-                return culprits
-            low, high, words = 0, len(rest), verdict.message
-            # Invariant: without rest[low:] Envoy accepts, without rest[high:] it refuses.
-            while high - low > 1:
-                middle = (low + high) // 2
-                without = {**culprits, **dict.fromkeys(rest[middle:], "")}
-                found = await self._try(case, without)
-                if found.verdict is Verdict.REJECTED:
-                    high, words = middle, found.message
-                else:
-                    low = middle
-            culprits[rest.pop(high - 1)] = words[:_WORDS]
-            if not rest:
-                return culprits
-        return culprits
-
-    async def _try(self, case: _Case, without: Mapping[ObjectRef, str]) -> Validation:
-        """Envoy's verdict on the turn's resources without some of them."""
-        resources = case.turn.resources
-        aside = {**case.turn.set_aside, **_entries(case.turn, without)}
-        built = self._pipeline.build(resources, aside)
-        await asyncio.sleep(0)
-        snapshot = built.snapshots.get(case.rejected.gateway)
-        if snapshot is None:
-            return Validation(Verdict.OK)
-        return await self._validator.validate(static_bootstrap(snapshot))
-
-    def _set_aside(self, case: _Case, culprits: Mapping[ObjectRef, str]) -> None:
+    def _set_aside(self, turn: Reconciliation, culprits: Culprits) -> None:
         for ref, words in culprits.items():
             self._log.error(
                 "envoy rejects an object; it is set aside", subject=str(ref), envoy_says=words
             )
         self._reconciler.set_objects_aside(
-            {**self._reconciler.set_aside, **_entries(case.turn, culprits)}
+            {**self._reconciler.set_aside, **set_asides(turn.resources, culprits)}
         )
         self.changed.notify()
 
-    def _note_runtime(self, case: _Case) -> None:
-        snapshot = case.turn.built.snapshots[case.rejected.gateway]
-        gateway = case.turn.built.gateways[case.rejected.gateway]
-        named = named_objects(case.rejected.message, snapshot, case.rejected.type_url)
+    def _note_runtime(self, rejected: Rejected, turn: Reconciliation) -> None:
+        snapshot = turn.built.snapshots[rejected.gateway]
+        gateway = turn.built.gateways[rejected.gateway]
+        named = named_objects(rejected.message, snapshot, rejected.type_url)
         self._runtime = {each: refs for each, refs in self._runtime.items() if each in self._seen}
-        self._runtime[case.rejected] = tuple(sorted(named)) or (gateway.origin,)
+        self._runtime[rejected] = tuple(sorted(named)) or (gateway.origin,)
         self._log.error(
             "envoy rejects a part of the configuration that a dry run accepts; the rest is served",
-            subjects=[str(ref) for ref in self._runtime[case.rejected]],
-            envoy_says=case.rejected.message,
+            subjects=[str(ref) for ref in self._runtime[rejected]],
+            envoy_says=rejected.message,
         )
         self.changed.notify()
 
@@ -272,19 +205,7 @@ def named_objects(message: str, snapshot: Snapshot, type_url: str) -> set[Object
 
 
 def _mentions(message: str, name: str) -> bool:
-    return re.search(rf"(?<![\w/.-]){re.escape(name)}(?![\w/-])", message) is not None
-
-
-def _ordered(refs: object) -> list[ObjectRef]:
-    ranks = {kind: rank for rank, kind in enumerate(_ORDER)}
-    known = [ref for ref in refs if ref.kind in ranks]  # type: ignore[attr-defined]
-    return sorted(known, key=lambda ref: (ranks[ref.kind], ref))
-
-
-def _entries(turn: Reconciliation, words: Mapping[ObjectRef, str]) -> SetAsides:
-    found = {}
-    for ref, message in words.items():
-        obj = turn.resources.get(ref)
-        if obj is not None:
-            found[ref] = SetAside(spec_digest(obj), message)
-    return found
+    return (
+        name in message
+        and re.search(rf"(?<![\w/.-]){re.escape(name)}(?![\w/-])", message) is not None
+    )

@@ -54,7 +54,7 @@ class EnvoyValidator:
 
     async def validate(self, bootstrap: bootstrap_v3.Bootstrap) -> Validation:
         """Whether Envoy accepts this complete static bootstrap."""
-        payload = with_runtime(bootstrap).SerializeToString(deterministic=True)
+        payload = await asyncio.to_thread(_payload, bootstrap)
         key = hashlib.sha256(payload).digest()
         if (known := self._cache.get(key)) is not None:
             self._cache.move_to_end(key)
@@ -100,6 +100,10 @@ class EnvoyValidator:
         if process.returncode is not None and process.returncode < 0:
             return Validation(Verdict.UNKNOWN, f"Envoy was killed: {message}")
         return Validation(Verdict.REJECTED, message)
+
+
+def _payload(bootstrap: bootstrap_v3.Bootstrap) -> bytes:
+    return bytes(with_runtime(bootstrap).SerializeToString(deterministic=True))
 
 
 def with_runtime(bootstrap: bootstrap_v3.Bootstrap) -> bootstrap_v3.Bootstrap:

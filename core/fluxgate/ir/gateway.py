@@ -93,3 +93,5 @@ class Gateway:
     idle_timeout_ms: int = 300_000
     ca_bundle: str = "/etc/ssl/certs/ca-certificates.crt"
     """The file, where Envoy runs, with the certificates upstream TLS trusts by default."""
+    proxyless: bool = False
+    """Whether gRPC clients without a proxy get resources of their own."""

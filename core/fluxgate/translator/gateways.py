@@ -96,6 +96,7 @@ def _base(
         max_concurrent_streams=limits.max_concurrent_streams,
         client_header_timeout_ms=duration_ms(limits.client_header_timeout),
         idle_timeout_ms=duration_ms(limits.idle_timeout),
+        proxyless=spec.proxyless,
     )
 
 

@@ -19,16 +19,17 @@ from fluxgate.xds.httpfilters import ordered_filters
 from fluxgate.xds.listener import build_listener, extension_names
 from fluxgate.xds.probe import build_probe
 from fluxgate.xds.proto import payload_of
+from fluxgate.xds.proxyless import build_proxyless
 from fluxgate.xds.route_table import RouteTableCache, build_route_configuration
 from fluxgate.xds.secret import build_secret
 
 K = TypeVar("K")
 V = TypeVar("V")
 Reference = tuple[str, str]
-_Pool = tuple[tuple[EndpointIR, ...], tuple[ObjectRef, ...]]
-"""The endpoints of one upstream and the objects they come from."""
-_Pools = tuple[str, tuple[Cluster, ...]]
-"""The CA bundle and the clusters: all that the resources of CDS and EDS are made from."""
+_Pool = tuple[tuple[EndpointIR, ...], tuple[ObjectRef, ...], bool]
+"""The endpoints of one upstream, the objects they come from, whether zones carry weights."""
+_Pools = tuple[str, tuple[Cluster, ...], bool]
+"""The CA bundle, the clusters and whether gRPC clients use them: all that CDS and EDS are made of."""
 
 
 @dataclass(slots=True)
@@ -77,6 +78,7 @@ class BuildCache:
     endpoints: Memo[_Pool, SnapshotResource] = field(default_factory=Memo)
     extensions: Memo[Gateway, tuple[SnapshotResource, ...]] = field(default_factory=Memo)
     listeners: Memo[Gateway, tuple[SnapshotResource, ...]] = field(default_factory=Memo)
+    proxyless: Memo[Gateway, tuple[SnapshotResource, ...]] = field(default_factory=Memo)
     ca_bundle: str = ""
     """What ``clusters`` was made with besides the clusters themselves."""
     sets: dict[str, ResourceSet] = field(default_factory=dict)
@@ -87,7 +89,7 @@ class BuildCache:
     def end_round(self, sets: dict[str, ResourceSet]) -> None:
         """Keep what this round made or asked for, forget the rest."""
         self.sets = sets
-        for memo in (self.pools, self.extensions, self.listeners):
+        for memo in (self.pools, self.extensions, self.listeners, self.proxyless):
             memo.end_round()
 
 
@@ -99,12 +101,15 @@ def build_snapshot(gateway: Gateway, cache: BuildCache | None = None) -> Snapsho
     is not there, which is a bug of the translator and never a user's mistake.
     """
     cache = BuildCache() if cache is None else cache
-    pools = cache.pools.get("pools", (gateway.ca_bundle, gateway.clusters), _pools(cache))
+    pools = cache.pools.get(
+        "pools", (gateway.ca_bundle, gateway.clusters, gateway.proxyless), _pools(cache)
+    )
+    direct = _proxyless(gateway, cache)
     parts: tuple[tuple[str, Iterable[SnapshotResource]], ...] = (
         (typeurl.SECRET, _secrets(gateway)),
         (typeurl.EXTENSION, _extensions(gateway, cache)),
-        (typeurl.LISTENER, _listeners(gateway, cache)),
-        (typeurl.ROUTE, _routes(gateway, cache)),
+        (typeurl.LISTENER, [*_listeners(gateway, cache), *direct[typeurl.LISTENER]]),
+        (typeurl.ROUTE, [*_routes(gateway, cache), *direct[typeurl.ROUTE]]),
     )
     sets = pools | {url: ResourceSet.of(made, cache.sets.get(url)) for url, made in parts}
     cache.end_round(sets)
@@ -119,14 +124,14 @@ def build_snapshot(gateway: Gateway, cache: BuildCache | None = None) -> Snapsho
 
 def _pools(cache: BuildCache) -> Callable[[_Pools], dict[str, ResourceSet]]:
     def make(source: _Pools) -> dict[str, ResourceSet]:
-        ca_bundle, clusters = source
+        ca_bundle, clusters, proxyless = source
         if ca_bundle != cache.ca_bundle:
             cache.ca_bundle, cache.clusters = ca_bundle, Memo()
         made = {
             typeurl.CLUSTER: cache.clusters.all(
                 ((cluster.name, cluster) for cluster in clusters), _cluster_maker(ca_bundle)
             ),
-            typeurl.ENDPOINT: _endpoints(clusters, cache),
+            typeurl.ENDPOINT: _endpoints(clusters, cache, weighted=proxyless),
         }
         return {url: ResourceSet.of(each, cache.sets.get(url)) for url, each in made.items()}
 
@@ -152,7 +157,9 @@ def _cluster_maker(ca_bundle: str) -> Callable[[str, Cluster], SnapshotResource]
     return make
 
 
-def _endpoints(clusters: tuple[Cluster, ...], cache: BuildCache) -> list[SnapshotResource]:
+def _endpoints(
+    clusters: tuple[Cluster, ...], cache: BuildCache, *, weighted: bool
+) -> list[SnapshotResource]:
     """One resource an upstream: clusters of one upstream share its endpoints."""
     by_name: dict[str, Cluster] = {}
     for cluster in clusters:
@@ -166,11 +173,11 @@ def _endpoints(clusters: tuple[Cluster, ...], cache: BuildCache) -> list[Snapsho
             )
 
     def make(name: str, source: _Pool) -> SnapshotResource:
-        endpoints, origins = source
-        assignment = build_load_assignment(name, endpoints)
+        endpoints, origins, _ = source
+        assignment = build_load_assignment(name, endpoints, weighted=weighted)
         return SnapshotResource.of(typeurl.ENDPOINT, name, payload_of(assignment), origins=origins)
 
-    sources = ((name, (each.endpoints, each.origins)) for name, each in by_name.items())
+    sources = ((name, (each.endpoints, each.origins, weighted)) for name, each in by_name.items())
     return cache.endpoints.all(sources, make)
 
 
@@ -239,6 +246,15 @@ def _listener_references(gateway: Gateway, group: Iterable[ListenerIR]) -> Itera
             for name in (*listener.tls.certificates, listener.tls.client_ca):
                 if name:
                     yield typeurl.SECRET, name
+
+
+def _proxyless(gateway: Gateway, cache: BuildCache) -> dict[str, list[SnapshotResource]]:
+    """What gRPC clients without a proxy get; nothing is made unless the gateway asks for it."""
+    made: dict[str, list[SnapshotResource]] = {typeurl.LISTENER: [], typeurl.ROUTE: []}
+    if gateway.proxyless:
+        for resource in cache.proxyless.get("proxyless", gateway, build_proxyless):
+            made[resource.type_url].append(resource)
+    return made
 
 
 def _routes(gateway: Gateway, cache: BuildCache) -> Iterator[SnapshotResource]:

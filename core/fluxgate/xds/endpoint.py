@@ -14,21 +14,25 @@ from fluxgate.xds.proto import uint32
 
 
 def build_load_assignment(
-    name: str, endpoints: Iterable[EndpointIR]
+    name: str, endpoints: Iterable[EndpointIR], *, weighted: bool = False
 ) -> endpoint_v3.ClusterLoadAssignment:
     """The load assignment ``name``: usable endpoints, grouped by zone, in a stable order.
 
     An endpoint taken out by hand or of weight 0 is left out rather than marked, because
-    Envoy in panic mode sends requests to endpoints that are merely marked.
+    Envoy in panic mode sends requests to endpoints that are merely marked. ``weighted`` gives
+    each zone the sum of its endpoints' weights: gRPC leaves out zones without a name or weight.
     """
     assignment = endpoint_v3.ClusterLoadAssignment(cluster_name=name)
     usable = [each for each in endpoints if each.health is not Health.UNHEALTHY and each.weight > 0]
     zones: dict[str, endpoint_components_v3.LocalityLbEndpoints] = {}
     for each in sorted(usable, key=lambda each: (each.zone, each.host, each.port)):
         if each.zone not in zones:
-            locality = base_v3.Locality(zone=each.zone) if each.zone else None
+            named = each.zone or weighted
+            locality = base_v3.Locality(zone=each.zone) if named else None
             zones[each.zone] = assignment.endpoints.add(locality=locality)
         zones[each.zone].lb_endpoints.append(_lb_endpoint(each))
+        if weighted:
+            zones[each.zone].load_balancing_weight.value += each.weight
     return assignment
 
 

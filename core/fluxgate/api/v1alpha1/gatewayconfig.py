@@ -200,6 +200,11 @@ class GatewayConfigSpec(Model):
     request_id: RequestId = RequestId()
     limits: Limits = Limits()
     exposure: Exposure = Exposure()
+    proxyless: bool = Field(
+        default=False,
+        description="Also serve gRPC clients that resolve xds:///host themselves. "
+        "Routes with authentication or limits stay closed to them.",
+    )
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(

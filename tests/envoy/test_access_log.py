@@ -12,6 +12,7 @@ from support.upstream import EchoUpstream, RefusingUpstream
 
 from fluxgate.ir import AccessLogIR, KeyAuth
 from fluxgate.xds.access_log import FIELDS
+from fluxgate.xds.names import IDENTITY_HEADERS
 
 pytestmark = pytest.mark.envoy
 KEY = "flc_service_" + "b" * 40
@@ -36,7 +37,7 @@ def test_a_line_tells_the_requests_story() -> None:
     assert line["client"] == "127.0.0.1"
     assert line["bytes_sent"] == len(answer.body)
     assert line["duration_ms"] >= 0
-    assert line["key_id"] is None
+    assert line["caller"] is None
 
 
 def test_a_verified_key_is_named_by_its_id() -> None:
@@ -46,7 +47,19 @@ def test_a_verified_key_is_named_by_its_id() -> None:
         with GatewayEnvoy(gateway(routes, (cluster("up", echo),), keys=(key,))) as served:
             assert served.get("/", [("x-api-key", KEY)]).status == 200
             (line,) = served.envoy.access_log(count=1)
-    assert (line["key_id"], line["tenant"], line["plan"]) == ("key-7", "acme", "gold")
+    assert line["caller"] == {"key_id": "key-7", "tenant": "acme", "plan": "gold"}
+
+
+@pytest.mark.parametrize("path", ["/", "/bad%2fpath", "/nowhere"])
+def test_a_forged_identity_never_enters_the_log(path: str) -> None:
+    """Not even where a request is refused before its identity headers are removed."""
+    with EchoUpstream() as echo:
+        routes = (route("/x", forward("up")), route("/", forward("up"), key_auth=KeyAuth()))
+        with GatewayEnvoy(gateway(routes, (cluster("up", echo),))) as served:
+            served.get(path, [(name, "forged") for name in IDENTITY_HEADERS])
+            (line,) = served.envoy.access_log(count=1)
+    assert line["caller"] is None
+    assert "forged" not in str(line)
 
 
 def test_no_credential_is_ever_logged() -> None:

@@ -38,6 +38,7 @@ def _gateway(**upstreams: object) -> Gateway:
         route("/scoped", forward("echo"), key_auth=KeyAuth(scopes=("orders:write",))),
         route("/limited", forward("echo"), key_auth=KeyAuth(), plan="tiny"),
         route("/gone", DirectResponse(404, 'not "here"\nanymore \\ ü')),
+        route("/closed", DirectResponse(429, "closed for today")),
         route("/fine", DirectResponse(200, "all is well")),
     ]
     plan = PlanBucket("tiny", requests=1, window_ms=3_600_000, burst=1)
@@ -105,6 +106,15 @@ def test_a_request_over_the_plan_is_rate_limited(served: GatewayEnvoy) -> None:
     answer = served.get("/limited", [("apikey", KEY)])
     assert (answer.status, answer.json()["error"]) == (429, "rate_limited")
     assert int(answer.header("retry-after") or 0) > 0
+    assert answer.json()["message"] == (
+        "The rate limit of the plan is used up; retry after the seconds in the retry-after header."
+    )
+
+
+def test_a_429_of_a_routes_own_keeps_its_words(served: GatewayEnvoy) -> None:
+    answer = served.get("/closed")
+    assert (answer.status, answer.json()["error"]) == (429, "rate_limited")
+    assert answer.json()["message"] == "closed for today"
 
 
 def test_a_message_with_quotes_and_line_ends_stays_valid_json(served: GatewayEnvoy) -> None:

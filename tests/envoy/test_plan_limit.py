@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from support.client import Response
 from support.envoy import eventually
 from support.keygateway import KeyGateway, api_key, gateway, route
 
-from fluxgate.ir import KeyAuth, PlanBucket
+from fluxgate.ir import AccessLogIR, KeyAuth, PlanBucket
 
 pytestmark = pytest.mark.envoy
 
@@ -141,6 +142,16 @@ def test_a_forged_identity_does_not_choose_the_bucket(proxy: KeyGateway) -> None
     forged = [("x-auth-key-id", "key-9"), ("x-auth-plan", "large")]
     assert statuses([proxy.key(key(0), "/", forged) for _ in range(4)]) == [200, 200, 200, 429]
     assert proxy.key(key(9)).status == 200
+
+
+def test_limits_hold_where_no_access_log_is_written() -> None:
+    """Without a log the script says less, but still all that limits count by."""
+    quiet = replace(gateway(KEYS, [SMALL, LARGE]), access_log=AccessLogIR(""))
+    routes = [route("/large", KeyAuth(), plan="large"), route("/", KeyAuth())]
+    with KeyGateway(quiet, routes) as proxy:
+        assert statuses([proxy.key(key(0)) for _ in range(4)]) == [200, 200, 200, 429]
+        assert statuses([proxy.key(key(1)) for _ in range(4)]) == [200, 200, 200, 429]
+        assert statuses([proxy.key(key(0), "/large") for _ in range(8)]) == [200] * 7 + [429]
 
 
 def test_a_new_key_does_not_reset_the_counters(proxy: KeyGateway) -> None:

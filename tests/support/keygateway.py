@@ -1,6 +1,7 @@
 """The real Envoy with the API key and plan filters, in front of an echo upstream.
 
-The two filters come from the code under test; their ECDS resources are read from
+The two filters, and the removal of forged identity headers in front of them, come from
+the code under test; the filters' ECDS resources are read from
 files that Envoy watches, so that these tests need no xDS server. :meth:`KeyGateway.update`
 replaces the resources while Envoy runs.
 """
@@ -44,6 +45,7 @@ from fluxgate.xds import names
 from fluxgate.xds.httpfilters.api_key_auth import ApiKeyAuth
 from fluxgate.xds.httpfilters.base import HTTPFilter
 from fluxgate.xds.httpfilters.plan_limit import PlanLimit
+from fluxgate.xds.listener import strip_identity
 from support.client import HeaderPairs, Response, request
 from support.envoy import EnvoyProcess
 from support.upstream import EchoUpstream
@@ -106,11 +108,8 @@ def route_message(of: HTTPRoute) -> route_v3.Route:
 
 def _access_log() -> accesslog_v3.AccessLog:
     config = stream_v3.StdoutAccessLog()
-    fields = {
-        name: f"%DYNAMIC_METADATA({names.AUTH_METADATA}:{name})%"
-        for name in ("key_id", "tenant", "plan", "subject")
-    }
-    config.log_format.json_format.update({"status": "%RESPONSE_CODE%", **fields})
+    fields = {"status": "%RESPONSE_CODE%", "caller": f"%DYNAMIC_METADATA({names.AUTH_METADATA})%"}
+    config.log_format.json_format.update(fields)
     log = accesslog_v3.AccessLog(name="envoy.access_loggers.stdout")
     log.typed_config.Pack(config)
     return log
@@ -221,6 +220,7 @@ class KeyGateway:
             xff_num_trusted_hops=self._trusted_hops,
             normalize_path={"value": True},
         )
+        strip_identity(manager)
         if self._access_log:
             manager.access_log.append(_access_log())
         host = manager.route_config.virtual_hosts.add(name="all", domains=["*"])

@@ -34,9 +34,9 @@ FIELDS: dict[str, str] = {
     "upstream_failure": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
     "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
     "user_agent": "%REQ(USER-AGENT)%",
-    "key_id": f"%DYNAMIC_METADATA({names.AUTH_METADATA}:key_id)%",
-    "tenant": f"%DYNAMIC_METADATA({names.AUTH_METADATA}:tenant)%",
-    "plan": f"%DYNAMIC_METADATA({names.AUTH_METADATA}:plan)%",
+    # an object of key_id, tenant and plan: three fields of their own cost 0.3 µs more. Not the
+    # identity headers, which are still the client's where a request is refused before its route
+    "caller": f"%DYNAMIC_METADATA({names.AUTH_METADATA})%",
 }
 """Every field of a log line and Envoy's command operator that fills it; null when it has none."""
 

@@ -111,6 +111,14 @@ def _trust_nobody(gateway: Gateway, manager: hcm_v3.HttpConnectionManager) -> No
     manager.generate_request_id.value = True
     manager.preserve_external_request_id = gateway.preserve_request_id
     manager.always_set_request_id_in_response = True
+    strip_identity(manager)
+
+
+def strip_identity(manager: hcm_v3.HttpConnectionManager) -> None:
+    """Remove the identity headers of every request before a route is chosen for it.
+
+    The API key filter relies on this: it sets what a key states and removes nothing.
+    """
     mutation = early_header_mutation_v3.HeaderMutation(
         mutations=[
             mutation_rules_v3.HeaderMutation(remove=header) for header in names.IDENTITY_HEADERS

@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from envoy.config.accesslog.v3 import accesslog_pb2 as accesslog_v3
+from envoy.extensions.access_loggers.filters.cel.v3 import cel_pb2 as cel_v3
 from envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as hcm_v3,
 )
 
-from fluxgate.xds.proto import uint32
+from fluxgate.xds.proto import any_of, uint32
 
 GIVEN = "%LOCAL_REPLY_BODY%"
 """The message is the text of whoever refused: a filter, or the route's own answer."""
@@ -21,12 +22,16 @@ GIVEN = "%LOCAL_REPLY_BODY%"
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """How local replies of one status read; ``flags`` narrows it to these response flags."""
+    """How local replies of one status read.
+
+    ``flags`` narrows it to these response flags, ``details`` to these response code details.
+    """
 
     status: int
     error: str
     message: str
     flags: tuple[str, ...] = ()
+    details: str = ""
     rewritten: int = 0
 
 
@@ -56,8 +61,9 @@ REPLIES: tuple[Reply, ...] = (
     Reply(
         429,
         "rate_limited",
-        "Too many requests; wait as long as the retry-after header says.",
-        flags=("RL",),
+        "The rate limit of the plan is used up; retry after the seconds in the retry-after header.",
+        # not by its flag RL, which the filter sets only after it has replied
+        details="local_rate_limited",
     ),
     Reply(400, "bad_request", "The request is malformed or its path is not allowed."),
     Reply(401, "unauthorized", GIVEN),
@@ -94,6 +100,8 @@ def _mapper(reply: Reply) -> hcm_v3.ResponseMapper:
     conditions = [_status_is(reply.status)]
     if reply.flags:
         conditions.append(_flagged(reply.flags))
+    if reply.details:
+        conditions.append(_explained(reply.details))
     _all_of(mapper.filter, conditions)
     if reply.rewritten:
         mapper.status_code.CopyFrom(uint32(reply.rewritten))
@@ -158,6 +166,15 @@ def _status(op: int, status: int) -> accesslog_v3.AccessLogFilter:
 def _flagged(flags: tuple[str, ...]) -> accesslog_v3.AccessLogFilter:
     condition = accesslog_v3.AccessLogFilter()
     condition.response_flag_filter.flags.extend(flags)
+    return condition
+
+
+def _explained(details: str) -> accesslog_v3.AccessLogFilter:
+    """A CEL expression; behind the status in an ``and``, so that it runs on few replies."""
+    expression = cel_v3.ExpressionFilter(expression=f'response.code_details == "{details}"')
+    condition = accesslog_v3.AccessLogFilter()
+    condition.extension_filter.name = "envoy.access_loggers.extension_filters.cel"
+    condition.extension_filter.typed_config.CopyFrom(any_of(expression))
     return condition
 
 

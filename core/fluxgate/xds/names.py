@@ -24,7 +24,10 @@ PLAN_LIMIT_FILTER = "fluxgate.plan_limit"
 """Filter and ECDS resource that hold the plans' token buckets."""
 
 AUTH_METADATA = "fluxgate.auth"
-"""Dynamic metadata: ``key_id``, ``tenant``, ``plan``, ``subject`` of the verified caller."""
+"""Dynamic metadata: ``key_id``, ``tenant`` and ``plan`` of the verified caller.
+
+The access log writes all of it, so nothing secret may enter.
+"""
 
 PROBE_ROUTE_TABLE = "fluxgate-probe"
 """RouteConfiguration sent last, whose answer carries the snapshot's version."""

@@ -29,12 +29,17 @@ from fluxgate.xds.httpfilters.key_table import encode_keys, encode_value
 LUA_TYPE = typeurl.PREFIX + "envoy.extensions.filters.http.lua.v3.Lua"
 
 
-def lua_source(table: ApiKeyTable) -> str:
-    """The script for ``table``: SHA-256, address arithmetic, the keys, and the check."""
+def lua_source(table: ApiKeyTable, *, logged: bool = True) -> str:
+    """The script for ``table``: SHA-256, address arithmetic, the keys, and the check.
+
+    ``logged`` says whether there is an access log to read whose key it was: for no reader
+    the script writes no metadata, because each value costs a crossing into Envoy.
+    """
     index, attributes, count = encode_keys(table.keys)
     prefixes = ", ".join(f'"{encode_value(prefix)}"' for prefix in sorted(set(table.prefixes)))
     data = (
         f'local AUTH_METADATA = "{names.AUTH_METADATA}"\n'
+        f"local LOGGED = {str(logged).lower()}\n"
         f"local PREFIXES = {{ {prefixes} }}\n"
         f"local COUNT = {count}\n"
         f"local INDEX = [==[{index}]==]\n"
@@ -99,7 +104,9 @@ class ApiKeyAuth:
     def resources(self, gateway: Gateway) -> tuple[SnapshotResource, ...]:
         """The script with the gateway's keys, for ECDS."""
         config = lua_v3.Lua(clear_route_cache={"value": False})
-        config.default_source_code.inline_string = lua_source(gateway.api_keys)
+        config.default_source_code.inline_string = lua_source(
+            gateway.api_keys, logged=bool(gateway.access_log.path)
+        )
         extension = extension_v3.TypedExtensionConfig(name=self.name)
         extension.typed_config.Pack(config, deterministic=True)
         payload = extension.SerializeToString(deterministic=True)

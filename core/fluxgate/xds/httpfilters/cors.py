@@ -17,17 +17,17 @@ from fluxgate.xds.proto import any_of, boolean
 
 
 class Cors:
-    """``envoy.filters.http.cors``, without effect on routes that have no policy."""
+    """``envoy.filters.http.cors``, switched on by the routes that have a policy."""
 
     name = "envoy.filters.http.cors"
 
     def http_filter(self, gateway: Gateway) -> hcm_v3.HttpFilter | None:
-        """In every chain, so that adding a policy to a route changes no listener."""
+        """In every chain, so that adding a policy to a route changes no listener; off without."""
         del gateway
-        return hcm_v3.HttpFilter(name=self.name, typed_config=any_of(cors_v3.Cors()))
+        return hcm_v3.HttpFilter(name=self.name, disabled=True, typed_config=any_of(cors_v3.Cors()))
 
     def patch_route(self, route: HTTPRoute, message: route_v3.Route) -> None:
-        """Add the route's policy."""
+        """Add the route's policy, which also switches the filter on."""
         if route.cors:
             policy = any_of(build_cors_policy(route.cors))
             message.typed_per_filter_config[self.name].CopyFrom(policy)
@@ -57,12 +57,11 @@ def build_cors_policy(cors: CorsPolicy) -> cors_v3.CorsPolicy:
 
 def _origin(origin: str) -> string_matcher_v3.StringMatcher:
     matcher = string_matcher_v3.StringMatcher()
-    if origin == "*":
-        matcher.safe_regex.regex = ".*"
-    elif "*" in origin:
+    if "*" in origin and origin != "*":
         before, _, after = origin.partition("*")
         # one or more labels, as in the Gateway API; never a path, port or user name
         matcher.safe_regex.regex = re.escape(before) + "[a-z0-9.-]+" + re.escape(after)
     else:
+        # Envoy takes exactly "*" for any origin, without running a regular expression
         matcher.exact = origin
     return matcher

@@ -1,4 +1,5 @@
--- Verifies API keys. INDEX, ATTRIBUTES, COUNT and PREFIXES are defined in front of this file.
+-- Verifies API keys. INDEX, ATTRIBUTES, COUNT, PREFIXES, AUTH_METADATA and LOGGED are defined in
+-- front of this file.
 --
 -- INDEX holds COUNT records of 72 characters, sorted: the SHA-256 of a key in hexadecimal, and
 -- the offset of its line in ATTRIBUTES. Nothing is parsed before a key is presented, so that a
@@ -45,6 +46,21 @@ local function blocks_of(text)
   return blocks
 end
 
+local IDENTITY = { "x-tenant-id", "x-workspace-id", "x-auth-subject", "x-pg-role",
+  "x-auth-key-id", "x-auth-scopes" }
+
+-- The identity headers of a key and their values, without those that say nothing.
+local function stated(identity)
+  local names, values = {}, {}
+  for i = 1, #IDENTITY do
+    if identity[i] ~= "" then
+      names[#names + 1] = IDENTITY[i]
+      values[#values + 1] = identity[i]
+    end
+  end
+  return names, values
+end
+
 -- The record on the line at an offset: whose the key is, and what to check.
 local function parse_record(offset)
   local line = sub(ATTRIBUTES, offset + 1, find(ATTRIBUTES, "\n", offset + 1, true) - 1)
@@ -52,13 +68,13 @@ local function parse_record(offset)
     line, "^([^|]*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|(%d+)|([^|]*)|([^|]*)$"
   )
   local record = {
-    id = id, tenant = tenant, subject = subject, audience = audience, plan = plan,
-    identity = { tenant, workspace, subject, role, id, scopes },
+    id = id, tenant = tenant, audience = audience, plan = plan,
     verdicts = setmetatable({}, { __mode = "k" }),
   }
   record.expires = expires ~= "0" and tonumber(expires) or nil
   record.blocks = cidrs ~= "" and blocks_of(cidrs) or nil
   record.scopes = select(2, words_of(scopes))
+  record.names, record.values = stated({ tenant, workspace, subject, role, id, scopes })
   return record
 end
 
@@ -256,34 +272,28 @@ local function check(handle, record, policy)
   return nil
 end
 
-local IDENTITY = { "x-tenant-id", "x-workspace-id", "x-auth-subject", "x-pg-role",
-  "x-auth-key-id", "x-auth-scopes" }
-local NOBODY = { "", "", "", "", "", "" }
-
-local function set_identity(headers, values)
-  for i = 1, 6 do
-    local value = values[i]
-    if value ~= "" then
-      headers:replace(IDENTITY[i], value)
-    else
-      headers:remove(IDENTITY[i])
-    end
+-- The listener has already removed what the client claims to be (early header mutation, before
+-- any route is chosen), so nothing is left to remove here; and still nothing is appended to.
+local function set_identity(headers, record)
+  local names, values = record.names, record.values
+  for i = 1, #names do
+    headers:replace(names[i], values[i])
   end
 end
 
--- For limits and access logs. Each value is a crossing into Envoy: what is empty is left out,
--- and the subject where it is the key itself.
+-- For limits and access logs. Each value is a crossing into Envoy, and costs a fifth of what
+-- calling a script does: said is only what something reads and what is not empty.
 local function set_metadata(handle, record, plan)
+  if not LOGGED and plan == "" then
+    return
+  end
   local metadata = handle:streamInfo():dynamicMetadata()
   metadata:set(AUTH_METADATA, "key_id", record.id)
   if plan ~= "" then
     metadata:set(AUTH_METADATA, "plan", plan)
   end
-  if record.tenant ~= "" then
+  if LOGGED and record.tenant ~= "" then
     metadata:set(AUTH_METADATA, "tenant", record.tenant)
-  end
-  if record.subject ~= record.id then
-    metadata:set(AUTH_METADATA, "subject", record.subject)
   end
 end
 
@@ -341,7 +351,6 @@ local function authenticate(handle)
     if not policy.optional then
       return "401", MISSING
     end
-    set_identity(headers, NOBODY)
     if policy.plan then
       handle:streamInfo():dynamicMetadata():set(AUTH_METADATA, "anonymous_plan", policy.plan)
     end
@@ -354,7 +363,7 @@ local function authenticate(handle)
   set_metadata(handle, record, policy.plan or record.plan)
   local status, sentence = check(handle, record, policy)
   if not status then
-    set_identity(headers, record.identity)
+    set_identity(headers, record)
   end
   return status, sentence
 end

@@ -31,11 +31,16 @@ def _finish(fact: GatewayFact, before: Built | None, view: View) -> Built:
     clusters = serving.clusters.clusters(view.endpoints)
     keys = view.keys.table(key)
     tables = serving.route_tables()
+    listeners = tuple(
+        [replace(each, route_table=serving.names[each.name]) for each in base.listeners]
+    )
     plans = tuple(sorted((*base.plans, *serving.buckets()), key=lambda plan: plan.name))
     if before is not None and before.base is base and not view.changed("Secret"):
         old = before.gateway
         same = (
-            all(new is known for new, known in zip(tables, old.route_tables, strict=True))
+            len(tables) == len(old.route_tables)
+            and all(new is known for new, known in zip(tables, old.route_tables, strict=True))
+            and listeners == old.listeners
             and clusters is old.clusters
             and keys is old.api_keys.keys
             and plans == old.plans
@@ -44,6 +49,7 @@ def _finish(fact: GatewayFact, before: Built | None, view: View) -> Built:
             return before
     gateway = replace(
         base,
+        listeners=listeners,
         route_tables=tables,
         clusters=clusters,
         api_keys=ApiKeyTable(base.api_keys.prefixes, keys),

@@ -143,12 +143,7 @@ def _listener(
         name=listener.name,
         address=listener.address,
         port=listener.port,
-        route_table=route_table_name(gateway_key(owner), listener.name),
+        route_table=gateway_key(owner),
         server_names=listener.hostnames,
         tls=tls,
     )
-
-
-def route_table_name(gateway: str, listener: str) -> str:
-    """One table a listener, named for it: a route that picks its listeners renames no other's."""
-    return f"{gateway}/{listener}"

@@ -194,14 +194,12 @@ def conflicts_of(fragment: Fragment, view: View) -> tuple[Finding, ...]:
     kept = False
     for part in fragment.parts:
         serving = view.serving[part.gateway]
-        taken = {
-            (listener, id(claim)): holder for listener, claim, holder in serving.conflicts(part)
-        }
-        for listener in part.listeners:
+        taken = {(table, id(claim)): holder for table, claim, holder in serving.conflicts(part)}
+        for table in serving.tables_of(part):
             for claim in part.claims:
                 if claim.synthetic:
                     continue
-                holder = taken.get((listener, id(claim)))
+                holder = taken.get((table, id(claim)))
                 if holder is None:
                     kept = True
                 else:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from fluxgate.ir import PlanBucket, RouteTable
 from fluxgate.resources import ObjectRef
 from fluxgate.translator.clusters import ClusterUses
 from fluxgate.translator.findings import Finding
-from fluxgate.translator.gateways import route_table_name
 from fluxgate.translator.tables import Claim, Table
 
 
@@ -32,26 +31,65 @@ class Fragment:
     used: frozenset[ObjectRef] = frozenset()
 
 
+def table_names(
+    gateway: str, listeners: Iterable[str], selections: Iterable[tuple[str, ...]]
+) -> dict[str, str]:
+    """The route table of every listener; listeners with the same routes share one.
+
+    ``selections`` are the sets of listeners that routes name. Listeners that stand in
+    the same of them have the same routes. Those in none share the table named for the gateway,
+    the others one named for their first listener.
+    """
+    listed, groups = list(listeners), list(selections)
+    names: dict[tuple[bool, ...], str] = {}
+    result = {}
+    for listener in sorted(listed):
+        group = tuple([listener in each for each in groups])
+        own = f"{gateway}/{listener}" if any(group) else gateway
+        result[listener] = names.setdefault(group, own)
+    return result
+
+
 @dataclass(slots=True)
 class Serving:
-    """One gateway's tables by listener, its clusters, and buckets besides its plans."""
+    """One gateway's route tables, its clusters, and buckets besides its plans."""
 
+    gateway: str
+    listeners: tuple[str, ...]
+    names: dict[str, str]
+    """The table of every listener."""
     tables: dict[str, Table]
     clusters: ClusterUses
+    _selections: dict[tuple[str, ...], int] = field(default_factory=dict)
     _buckets: dict[PlanBucket, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, gateway: str, listeners: Iterable[str]) -> Serving:
-        """A gateway that serves nothing yet."""
-        uses = ClusterUses()
-        tables = {name: Table(route_table_name(gateway, name), uses) for name in listeners}
-        return cls(tables, uses)
+    def of(cls, gateway: str, listeners: tuple[str, ...], parts: Collection[Part] = ()) -> Serving:
+        """A gateway with tables fit for ``parts``, which are not yet added."""
+        selected = {each.listeners for each in parts if len(each.listeners) < len(listeners)}
+        names, uses = table_names(gateway, listeners, sorted(selected)), ClusterUses()
+        tables = {name: Table(name, uses) for name in names.values()}
+        return cls(gateway, listeners, names, tables, uses)
+
+    def fits(self) -> bool:
+        """Whether the tables are still those that the selections of its routes call for."""
+        wanted = table_names(self.gateway, self.listeners, sorted(self._selections))
+        return self.names == wanted
+
+    def select(self, part: Part, change: int) -> None:
+        """Count a part that comes (1) or goes (-1) among those that name listeners."""
+        if len(part.listeners) == len(self.listeners):
+            return
+        count = self._selections.get(part.listeners, 0) + change
+        if count:
+            self._selections[part.listeners] = count
+        else:
+            del self._selections[part.listeners]
 
     def add(self, part: Part) -> set[ObjectRef]:
         """Serve ``part``; returns the objects whose conflicts changed."""
         concerned: set[ObjectRef] = set()
-        for listener in part.listeners:
-            table = self.tables[listener]
+        for table in self._tables_of(part):
             for claim in part.claims:
                 concerned |= table.add(claim)
         for bucket in part.buckets:
@@ -61,8 +99,7 @@ class Serving:
     def remove(self, part: Part) -> set[ObjectRef]:
         """Serve ``part`` no longer; returns the objects whose conflicts changed."""
         concerned: set[ObjectRef] = set()
-        for listener in part.listeners:
-            table = self.tables[listener]
+        for table in self._tables_of(part):
             for claim in part.claims:
                 concerned |= table.remove(claim)
         for bucket in part.buckets:
@@ -72,20 +109,26 @@ class Serving:
         return concerned
 
     def conflicts(self, part: Part) -> Iterable[tuple[str, Claim, Claim]]:
-        """Every (listener, claim, holder) where another claim holds the place."""
-        for listener in part.listeners:
-            table = self.tables[listener]
+        """Every (table, claim, holder) where another claim holds the place."""
+        for table in self._tables_of(part):
             for claim in part.claims:
                 holder = table.holder(claim)
                 if holder is not claim:
-                    yield listener, claim, holder
+                    yield table.name, claim, holder
+
+    def tables_of(self, part: Part) -> tuple[str, ...]:
+        """The names of the tables that hold ``part``."""
+        return tuple(dict.fromkeys([self.names[each] for each in part.listeners]))
+
+    def _tables_of(self, part: Part) -> list[Table]:
+        return [self.tables[name] for name in self.tables_of(part)]
 
     def buckets(self) -> tuple[PlanBucket, ...]:
         """The buckets of limits written outside the plans, in no order."""
         return tuple(self._buckets)
 
     def route_tables(self) -> tuple[RouteTable, ...]:
-        """One table a listener, sorted by name."""
+        """The tables, sorted by name."""
         return tuple(
             sorted((table.build() for table in self.tables.values()), key=lambda table: table.name)
         )

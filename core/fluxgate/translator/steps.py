@@ -14,7 +14,7 @@ from fluxgate.translator.gateways import GatewayFact, build_gateway
 from fluxgate.translator.key_table import read_key
 from fluxgate.translator.policies import read_plugin
 from fluxgate.translator.routes import compile_route
-from fluxgate.translator.serving import Fragment, Serving
+from fluxgate.translator.serving import Fragment, Part, Serving
 from fluxgate.translator.tenants import build_tenants
 from fluxgate.translator.upstreams import resolve_upstream, upstream_pool
 from fluxgate.translator.view import View
@@ -143,15 +143,13 @@ def _settle(view: View, ref: ObjectRef, resolved: Resolved | None, *, exists: bo
 
 def process_routes(view: View) -> None:
     """Take out the fragments of Routes that have to be looked at, and put in new ones."""
-    for fact in view.gateways.values():
-        key = fact.scope.key
-        if key not in view.serving:
-            view.serving[key] = Serving.of(key, fact.scope.listeners)
     routes = view.changed("Route") | view.dependent("Route", view.dirty)
     for ref in routes:
         old = view.fragments.pop(ref, Fragment())
         for part in old.parts:
+            view.serving[part.gateway].select(part, -1)
             view.touched |= view.serving[part.gateway].remove(part)
+    parts: list[Part] = []
     for ref in routes:
         route = view.resources.routes.get(ref)
         view.touched.add(ref)
@@ -160,8 +158,28 @@ def process_routes(view: View) -> None:
             continue
         fragment = view.fragments[ref] = compile_route(ref, route, view)
         view.dependents.put(ref, fragment.used)
-        for part in fragment.parts:
-            view.touched |= view.serving[part.gateway].add(part)
+        parts.extend(fragment.parts)
+    _serve(parts, view)
+
+
+def _serve(parts: list[Part], view: View) -> None:
+    """Add ``parts`` to their gateways, whose tables are made anew where listeners are regrouped."""
+    for scope in view.scopes:
+        mine = [part for part in parts if part.gateway == scope.key]
+        serving = view.serving.get(scope.key)
+        if serving is None:
+            serving = view.serving[scope.key] = Serving.of(scope.key, scope.listeners, mine)
+        for part in mine:
+            serving.select(part, 1)
+        if not serving.fits():
+            fragments = view.fragments.values()
+            mine = [each for one in fragments for each in one.parts if each.gateway == scope.key]
+            serving = view.serving[scope.key] = Serving.of(scope.key, scope.listeners, mine)
+            for part in mine:
+                serving.select(part, 1)
+            view.touched |= view.fragments.keys()
+        for part in mine:
+            view.touched |= serving.add(part)
 
 
 def process_api_keys(view: View) -> None:

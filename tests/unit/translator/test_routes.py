@@ -265,3 +265,46 @@ def test_a_route_for_two_hosts_that_cover_one_another_stands_where_the_more_spec
         "*.example.com": ["between", "both"],
         "api.example.com": ["both", "between"],
     }
+
+
+LISTENERS = [{"name": name, "port": port} for port, name in enumerate("abcd", start=80)]
+
+
+class TestTablesOfListeners:
+    def tables(self, *routes) -> dict[str, str]:
+        gateway = World(edge(listeners=LISTENERS), *routes).gateway
+        assert {each.name for each in gateway.route_tables} == {
+            each.route_table for each in gateway.listeners
+        }
+        return {each.name: each.route_table for each in gateway.listeners}
+
+    def test_listeners_with_the_same_routes_share_one_table(self):
+        assert set(self.tables(route("r")).values()) == {"edge"}
+
+    def test_a_route_that_names_all_listeners_is_like_one_that_names_none(self):
+        assert set(self.tables(route("r", listeners=list("abcd"))).values()) == {"edge"}
+
+    def test_listeners_that_a_route_picks_get_a_table_of_their_own(self):
+        assert self.tables(route("r"), route("s", listeners=["c", "b"])) == {
+            "a": "edge",
+            "b": "edge/b",
+            "c": "edge/b",
+            "d": "edge",
+        }
+
+    def test_every_listener_has_exactly_the_routes_that_want_it(self):
+        world = World(
+            edge(listeners=LISTENERS),
+            route("all"),
+            route("ab", matches=[path("/ab")], listeners=["a", "b"]),
+            route("bc", matches=[path("/bc")], listeners=["b", "c"]),
+        )
+        served = {
+            name: {each.origin.name for each in world.routes(listener=name)} for name in "abcd"
+        }
+        assert served == {
+            "a": {"all", "ab"},
+            "b": {"all", "ab", "bc"},
+            "c": {"all", "bc"},
+            "d": {"all"},
+        }

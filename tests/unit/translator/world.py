@@ -62,7 +62,8 @@ class World:
 
     def routes(self, host: str = "*", listener: str = "http") -> tuple[HTTPRoute, ...]:
         tables = {table.name: table for table in self.gateway.route_tables}
-        hosts = {each.host: each.routes for each in tables[f"edge/{listener}"].virtual_hosts}
+        (name,) = {each.route_table for each in self.gateway.listeners if each.name == listener}
+        hosts = {each.host: each.routes for each in tables[name].virtual_hosts}
         return hosts.get(host, ())
 
     @property

@@ -6,13 +6,14 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Self
 
 import grpc
 import grpc.aio
 import pytest
+import yaml
 from envoy.config.cluster.v3 import cluster_pb2 as cluster_v3
 from envoy.config.endpoint.v3 import endpoint_pb2 as endpoint_v3
 from envoy.config.listener.v3 import listener_pb2 as listener_v3
@@ -25,9 +26,13 @@ from feature.xds_server import grpc_xds_client
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
+from fluxgate.api.parse import parse_object
 from fluxgate.ports import SyncState
+from fluxgate.resources import ResourceStore
 from fluxgate.snapshot import Snapshot, SnapshotResource
+from fluxgate.translator import translate
 from fluxgate.xds import typeurl
+from fluxgate.xds.build import build_snapshot
 from fluxgate_xds.cache import SnapshotCache
 from fluxgate_xds.nodes import NodeRegistry
 from fluxgate_xds.server import XdsServer, XdsServerSettings
@@ -133,10 +138,10 @@ class Client:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
-    async def say(self, word: str) -> str:
+    async def say(self, word: str, method: str = "/echo.Echo/Say") -> str:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(f"{word}\n".encode())
+        self._process.stdin.write(f"{method} {word}\n".encode())
         answer = await asyncio.wait_for(self._process.stdout.readline(), 30)
         return answer.decode().strip()
 
@@ -151,9 +156,9 @@ async def xds() -> AsyncIterator[tuple[SnapshotCache, NodeRegistry, int]]:
 
 
 @pytest.fixture
-async def client(
+async def connect(
     xds: tuple[SnapshotCache, NodeRegistry, int], tmp_path: Path
-) -> AsyncIterator[Client]:
+) -> AsyncIterator[Callable[[str], Awaitable[Client]]]:
     bootstrap = {
         "xds_servers": [
             {
@@ -166,23 +171,32 @@ async def client(
     }
     path = tmp_path / "bootstrap.json"
     path.write_text(json.dumps(bootstrap))
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        grpc_xds_client.__file__,
-        env={**os.environ, "GRPC_XDS_BOOTSTRAP": str(path)},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    yield Client(process)
-    if process.returncode is None:
-        process.kill()
-    await process.wait()
+    started: list[asyncio.subprocess.Process] = []
+
+    async def connect(target: str) -> Client:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            grpc_xds_client.__file__,
+            target,
+            env={**os.environ, "GRPC_XDS_BOOTSTRAP": str(path)},
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        started.append(process)
+        return Client(process)
+
+    yield connect
+    for process in started:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
 
 
 async def test_grpc_resolves_a_service_through_our_server_and_follows_its_endpoints(
-    xds: tuple[SnapshotCache, NodeRegistry, int], client: Client
+    xds: tuple[SnapshotCache, NodeRegistry, int], connect: Callable[[str], Awaitable[Client]]
 ) -> None:
     cache, registry, _ = xds
+    client = await connect(TARGET)
     async with EchoServer("first") as first, EchoServer("second") as second:
         cache.publish(GATEWAY, snapshot(first.port))
         assert await client.say("hello") == "first heard hello"
@@ -197,3 +211,85 @@ async def test_grpc_resolves_a_service_through_our_server_and_follows_its_endpoi
         (node,) = registry.nodes()
     assert (node.id, node.gateway) == ("client-1", GATEWAY)
     assert {each.state for each in node.types.values()} == {SyncState.SYNCED}
+
+
+OWN = """
+apiVersion: gateway.fluxgate.io/v1alpha1
+kind: GatewayConfig
+metadata: {{name: main, namespace: default}}
+spec:
+  listeners: [{{name: grpc, port: 50051}}]
+  proxyless: {proxyless}
+---
+apiVersion: gateway.fluxgate.io/v1alpha1
+kind: Upstream
+metadata: {{name: echo, namespace: default}}
+spec:
+  protocol: HTTP2
+  targets: [{{host: 127.0.0.1, port: {port}}}]
+---
+apiVersion: gateway.fluxgate.io/v1alpha1
+kind: Route
+metadata: {{name: open, namespace: default}}
+spec:
+  hosts: [echo.example.com]
+  matches: [{{path: {{value: /}}}}]
+  backends: [{{kind: Upstream, name: echo}}]
+---
+apiVersion: gateway.fluxgate.io/v1alpha1
+kind: Route
+metadata: {{name: closed, namespace: default}}
+spec:
+  hosts: [echo.example.com]
+  matches: [{{path: {{value: /echo.Echo/Secret}}}}]
+  backends: [{{kind: Upstream, name: echo}}]
+  auth: {{scopes: ["echo:read"]}}
+"""
+
+
+def own_snapshot(port: int, *, proxyless: bool = True) -> Snapshot:
+    """What the real pipeline makes of YAML."""
+    store = ResourceStore()
+    for document in yaml.safe_load_all(OWN.format(port=port, proxyless=str(proxyless).lower())):
+        store.upsert(parse_object(document))
+    (gateway,) = translate(store.freeze()).gateways.values()
+    return build_snapshot(gateway)
+
+
+@pytest.mark.parametrize("target", ["echo.example.com", "echo.example.com:50051"])
+async def test_a_host_of_our_own_routes_is_served_without_a_proxy_and_follows_its_endpoints(
+    xds: tuple[SnapshotCache, NodeRegistry, int],
+    connect: Callable[[str], Awaitable[Client]],
+    target: str,
+) -> None:
+    cache, registry, _ = xds
+    async with EchoServer("first") as first, EchoServer("second") as second:
+        cache.publish(GATEWAY, own_snapshot(first.port))
+        client = await connect(target)
+        assert await client.say("hello") == "first heard hello"
+        cache.publish(GATEWAY, own_snapshot(second.port))
+        async with asyncio.timeout(20):
+            while (answer := await client.say("again")) != "second heard again":
+                assert answer == "first heard again"
+        (node,) = registry.nodes()
+    assert {each.state for each in node.types.values()} == {SyncState.SYNCED}
+
+
+async def test_a_route_with_authentication_stays_closed_without_a_proxy(
+    xds: tuple[SnapshotCache, NodeRegistry, int], connect: Callable[[str], Awaitable[Client]]
+) -> None:
+    cache, _, _ = xds
+    async with EchoServer("first") as first:
+        cache.publish(GATEWAY, own_snapshot(first.port))
+        client = await connect("echo.example.com")
+        assert await client.say("hello") == "first heard hello"
+        assert await client.say("hello", "/echo.Echo/Secret") == "UNAVAILABLE"
+
+
+def test_a_gateway_that_does_not_ask_for_it_has_no_resources_for_it() -> None:
+    assert not [
+        each.name
+        for named in own_snapshot(50051, proxyless=False).resources.values()
+        for each in named.values()
+        if each.on_demand
+    ]

@@ -28,3 +28,7 @@ def write_atomically(path: Path, text: str, *, mode: int = 0o644, replace: bool 
             os.link(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+    if not replace:
+        # Whoever watches the folder may look at the new name only now, when nothing tells it
+        # from a file that is still being written. This says that it is complete.
+        os.utime(path)

@@ -25,17 +25,18 @@ async def serve(
     settings: StandaloneSettings,
     log: FilteringBoundLogger,
     on_ready: Callable[[tuple[str, ...]], None],
+    tell: Callable[[str], None] = say,
 ) -> None:
-    """Serve until a signal; ``on_ready`` gets the addresses once every node serves the folder.
+    """Serve until a signal. The first one drains, a second one ends at once.
 
-    The first signal drains, a second one ends at once. Raises what keeps the gateway from
-    starting, or what brought it down.
+    ``on_ready`` gets the addresses once every node serves the folder, ``tell`` what a person
+    wants to know on the way. Raises what keeps the gateway from starting, or brought it down.
     """
     began = time.monotonic()
     stop = asyncio.Event()
     with _signals(stop):
         gateway = StandaloneGateway(settings, log, os.environ)
-        say(f"reading {settings.config_dir} and starting Envoy")
+        tell(f"reading {settings.config_dir} and starting Envoy")
         async with loading(settings.config_dir, gateway.provider):
             await gateway.start()
         try:
@@ -43,11 +44,11 @@ async def serve(
             async with serving(instance, settings.state_dir):
                 await _until_ready(gateway, stop)
                 if gateway.ready.is_set():
-                    say(f"{_loaded(gateway)} served after {time.monotonic() - began:.2f} s")
+                    tell(f"{_loaded(gateway)} served after {time.monotonic() - began:.2f} s")
                     on_ready(gateway.http_addresses)
                     await _first(stop.wait(), gateway.finished())
                 if stop.is_set():
-                    say("stopping: open requests may end; a second signal ends at once")
+                    tell("stopping: open requests may end; a second signal ends at once")
         finally:
             await gateway.stop()
 

@@ -152,7 +152,7 @@ async def main(quickstart: Quickstart, http_port: int | None, out: TextIO) -> No
         http_port=http_port,
         envoy=EnvoySettings(concurrency=2, drain_seconds=5.0),
     )
-    log = make_logger(LogFormat.CONSOLE, LogLevel.INFO, colours=sys.stderr.isatty())
+    log = make_logger(LogFormat.CONSOLE, LogLevel.WARNING, colours=sys.stderr.isatty())
     async with echo(quickstart):
         await serve(settings, log, announce)
 

@@ -80,6 +80,9 @@ _DIFFERS = (
     ),
     (re.compile(r"\d+\.\d+ s\b"), "<seconds>"),
     (re.compile(r"\bpid \d+"), "pid <pid>"),
+    (re.compile(r"  [0-9a-f]{12}(?=  |$)"), "  <version>"),
+    (re.compile(r"/[0-9a-f]{8}$"), "/<settings>"),
+    (re.compile(r"known here: .*"), "known here: <fields>"),
     (re.compile(r'("(?:user-agent|x-forwarded-for|x-envoy-[a-z-]+)": )"[^"]*"'), r'\1"<text>"'),
     (re.compile(r" {2,}"), "  "),
 )

@@ -11,7 +11,7 @@ import typer
 from fluxgate_cli import options
 from fluxgate_cli.errors import UsageError
 from fluxgate_cli.logs import LogFormat, LogLevel, make_logger
-from fluxgate_cli.output import console, print_data
+from fluxgate_cli.output import console, print_data, say
 from fluxgate_operator.settings import EnvoySettings, StandaloneSettings
 
 
@@ -42,8 +42,12 @@ def run(
         LogFormat, typer.Option("--log-format", help="json: one object a line, Envoy's lines too.")
     ] = LogFormat.CONSOLE,
     log_level: Annotated[
-        LogLevel, typer.Option("--log-level", help="The least important line that is written.")
-    ] = LogLevel.INFO,
+        LogLevel | None,
+        typer.Option(
+            "--log-level",
+            help="The least important line that is written; by default warning, with json info.",
+        ),
+    ] = None,
 ) -> None:
     """Serve a folder of resources with one Envoy until a signal.
 
@@ -68,8 +72,10 @@ def run(
             drain_seconds=drain_seconds,
         ),
     )
-    log = make_logger(log_format, log_level, colours=console(stderr=True).color_system is not None)
-    asyncio.run(serve(settings, log, announce))
+    is_json = log_format is LogFormat.JSON
+    level = log_level or (LogLevel.INFO if is_json else LogLevel.WARNING)
+    log = make_logger(log_format, level, colours=console(stderr=True).color_system is not None)
+    asyncio.run(serve(settings, log, announce, log.info if is_json else say))
 
 
 def config_folder(path: Path) -> Path:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 import signal
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -207,6 +208,8 @@ class EnvoySupervisor:
                 return
             line = parse_line(raw.decode("utf-8", "replace").rstrip("\n"))
             self._last_lines.append(line.message)
+            if self._stopping.is_set() and line.level == logging.WARNING:
+                line = replace(line, level=logging.INFO)  # it warns of the end it was asked for
             pass_on(line, self._log, process.pid)
 
     async def _find_admin(self, process: asyncio.subprocess.Process, admin_file: Path) -> None:

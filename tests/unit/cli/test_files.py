@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 from pathlib import Path
 
 import pytest
 
 from fluxgate_cli.files import write_atomically
+from fluxgate_operator.providers.watch import FolderWatch
 
 
 def test_a_new_file_has_the_mode_asked_for(tmp_path: Path) -> None:
@@ -40,3 +42,13 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         write_atomically(file, "new")
     assert [path.name for path in tmp_path.iterdir()] == ["a.yaml"]
+
+
+@pytest.mark.parametrize("replace", [True, False])
+async def test_a_watcher_that_looks_late_sees_the_new_file(tmp_path: Path, replace: bool) -> None:
+    with FolderWatch(tmp_path) as watch:
+        watch.follow([tmp_path], [])
+        write_atomically(tmp_path / "key.yaml", "kind: ApiKey", replace=replace)
+        async with asyncio.timeout(10):
+            changes = await anext(aiter(watch.changes()))
+    assert changes.files == {tmp_path / "key.yaml"}

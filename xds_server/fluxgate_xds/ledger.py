@@ -42,10 +42,13 @@ class Ledger:
         if stream.type_url == typeurl.ENDPOINT and clusters is not None and clusters.inflight:
             self._rewarm(clusters, clusters.inflight.changed)
         stream.todo.update(stream.held.overlay, stream.subscription.names - view.names)
-        have = stream.held.base.resources
-        wanted = view.names if stream.subscription.wildcard else stream.subscription.names
-        stream.todo |= self._views.differing(have, view.resources) & wanted
-        stream.todo |= wanted & view.names if stream.held.differs else frozenset()
+        differing = self._views.differing(stream.held.base.resources, view.resources)
+        concerned = stream.subscription.concerns
+        stream.todo |= (
+            differing if stream.subscription.wildcard else set(filter(concerned, differing))
+        )
+        if stream.held.differs:
+            stream.todo |= set(filter(concerned, view.names))
 
     def _recognise_all(self, stream: TypeStream, view: View, now: float) -> None:
         """Find the resources of which only the version was known, after a reconnect."""

@@ -13,6 +13,7 @@ from fluxgate.xds.stats import stats_matcher
 from fluxgate_operator.envoy.bootstrap import BootstrapOptions, render_bootstrap
 from fluxgate_operator.errors import StateDirError
 from fluxgate_operator.listening import free_port, why_not
+from fluxgate_operator.problems import FileProblem
 from fluxgate_operator.settings import StandaloneSettings
 from fluxgate_operator.statedir import StateDir
 
@@ -35,6 +36,7 @@ class OwnBootstrap:
         self._probe_port = 0
         self.workers = settings.envoy.concurrency or os.cpu_count() or 1
         self.xds_port = 0
+        self.problems: tuple[FileProblem, ...] = ()
 
     def write_first(self) -> None:
         """Write the first one. Raises :class:`StateDirError` when that is not possible."""
@@ -42,12 +44,14 @@ class OwnBootstrap:
 
     def write(self) -> Path:
         """Write the one for the next start; the last one serves when the disk is full by then."""
+        self.problems = ()
         try:
             return self._state.write(_NAME, self._render())
         except StateDirError as error:
             path = self._state.path / _NAME
             if not path.exists():
                 raise
+            self.problems = (FileProblem(str(path), 0, 0, str(error)),)
             self._log.warning("starting envoy with the last bootstrap", error=str(error))
             return path
 

@@ -23,6 +23,7 @@ from fluxgate_operator.listening import free_port, urls_of, with_http_port
 from fluxgate_operator.own_bootstrap import FLEET, OwnBootstrap
 from fluxgate_operator.pipeline import CachedPipeline
 from fluxgate_operator.problem_log import ProblemLog
+from fluxgate_operator.problems import FileProblem
 from fluxgate_operator.propagation import Propagation, PropagationTracker
 from fluxgate_operator.providers.directory import DirectoryProvider
 from fluxgate_operator.reconciler import Reconciler
@@ -167,15 +168,36 @@ class StandaloneGateway:
             addresses=self.http_addresses,
             objects=objects,
             files=files,
-            problems=self.provider.problems,
+            problems=self._problems(),
             nodes=self._registry.nodes(),
             envoy=self._supervisor.status,
             failure=self.reconciler.failure,
         )
 
     def _poke(self) -> None:
-        self._problem_log.tell(self.provider.problems)
+        self._problem_log.tell(self._problems())
         self.reconciler.poke()
+
+    def _problems(self) -> tuple[FileProblem, ...]:
+        """What is wrong with files, with ports, and with the state folder."""
+        found = [*self.provider.problems, *self._bootstrap.problems]
+        gateway = self.gateways.get(FLEET)
+        if gateway is not None:
+            file, line = self.provider.file_of(gateway.origin) or ("", 0)
+            found += [
+                FileProblem(file, line, 1, reason, str(gateway.origin))
+                for reason in self._guard.problems.values()
+            ]
+        return tuple(sorted(found))
+
+    async def _tell(self) -> None:
+        """Say on the log what every turn finds; not inside the turn, which has to be quick."""
+        while True:
+            turn = self.reconciler.current
+            if turn is not None:
+                self._problem_log.tell(self._problems())
+                self._problem_log.tell_objects(turn.built.statuses, self.provider.file_of)
+            await self.reconciler.done.wait()
 
     async def _run(self, started: asyncio.Future[None]) -> None:
         try:
@@ -191,6 +213,7 @@ class StandaloneGateway:
                 group.create_task(self.tracker.run(), name="tracker")
                 group.create_task(self.isolator.run(), name="isolator")
                 group.create_task(self._recheck_ports(), name="ports")
+                group.create_task(self._tell(), name="problems")
                 group.create_task(self._announce(), name="ready")
                 supervising = group.create_task(self._supervisor.run(), name="envoy")
                 started.set_result(None)

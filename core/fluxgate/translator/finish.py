@@ -11,6 +11,7 @@ from fluxgate.resources import ObjectRef
 from fluxgate.translator.certificates import certificate_of
 from fluxgate.translator.findings import Finding, status_of
 from fluxgate.translator.gateways import GatewayFact
+from fluxgate.translator.no_effect import without_effect
 from fluxgate.translator.routes import conflicts_of
 from fluxgate.translator.view import Built, View
 
@@ -88,7 +89,8 @@ def finish_statuses(view: View) -> None:
         if isinstance(obj, Resource):
             rejected = view.changes.rejected.get(ref)
             generation = obj.metadata.generation
-            view.statuses[ref] = status_of(ref, generation, _findings(ref, view), rejected)
+            findings = (*_findings(ref, view), *without_effect(obj))
+            view.statuses[ref] = status_of(ref, generation, findings, rejected)
         else:
             view.statuses.pop(ref, None)
 

@@ -1,0 +1,99 @@
+"""Fields that this version takes and does nothing with, and how their object says so.
+
+One table. A test holds it to the models: every field is read by the translation or stands here,
+so that no one can believe a setting in force that is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from fluxgate.api.v1alpha1 import Model, Resource
+from fluxgate.status import Reason
+from fluxgate.translator.findings import Finding, invalid, partly
+
+
+@dataclass(frozen=True, slots=True)
+class Unused:
+    """A field by its JSON path (``[]`` for every item of a list).
+
+    ``protects``: who sets it counts on being protected by it, so the object is not accepted.
+    """
+
+    path: str
+    protects: bool = False
+
+
+NO_EFFECT: Mapping[str, tuple[Unused, ...]] = MappingProxyType(
+    {
+        "GatewayConfig": (
+            Unused("spec.listeners[].http3"),
+            Unused("spec.plans[].quotas", protects=True),
+            Unused("spec.logging.level"),
+            Unused("spec.tracing"),
+            Unused("spec.limits.maxRequestBodyBytes", protects=True),
+            Unused("spec.exposure"),
+        ),
+        "Route": (Unused("spec.workspace"),),
+        "Backend": (Unused("spec.weight"),),
+        "Tenant": (
+            Unused("spec.quotas", protects=True),
+            Unused("spec.environment"),
+            Unused("spec.maxActiveKeys", protects=True),
+        ),
+    }
+)
+
+SAID_ELSEWHERE: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        # a route with async is refused as a whole
+        "Route": ("spec.async.maxAttempts", "spec.async.timeout", "spec.description"),
+        # tls is there exactly when the protocol is HTTPS
+        "GatewayConfig": ("spec.listeners[].protocol",),
+        "Backend": ("spec.description",),
+        "Upstream": ("spec.description",),
+        # there is no other value than Local
+        "Plugin": ("spec.description", "rate-limit.config.policy"),
+        # for people, and for the tools that rotate keys
+        "ApiKey": ("spec.lastFour", "spec.displayName", "spec.rotateAfter"),
+        "Tenant": ("spec.displayName",),
+    }
+)
+"""Fields that need no effect: they inform people, or another field says the same."""
+
+
+def without_effect(obj: Resource) -> tuple[Finding, ...]:
+    """What to say about the fields of ``obj`` that are set, not to their default, and unused."""
+    table = NO_EFFECT.get(obj.kind)
+    if table is None:
+        return ()
+    found = {unused: tuple(_set(obj, unused.path.split("."), "")) for unused in table}
+    protecting = [path for unused, paths in found.items() if unused.protects for path in paths]
+    others = [path for unused, paths in found.items() if not unused.protects for path in paths]
+    findings = []
+    if protecting:
+        message = f"{', '.join(protecting)}: not enforced by this version; remove it"
+        findings.append(invalid(message, Reason.UNSUPPORTED_TYPE))
+    if others:
+        findings.append(partly(f"{', '.join(others)}: has no effect in this version"))
+    return tuple(findings)
+
+
+def _set(model: Model, names: list[str], prefix: str) -> Iterator[str]:
+    """The paths that ``names`` leads to, where a value other than the default was given."""
+    name, *rest = names
+    alias = name.removesuffix("[]")
+    # past attribute access, which a test watches to see what the translation reads
+    values = vars(model)
+    field = next(key for key, info in type(model).model_fields.items() if info.alias == alias)
+    value, path = values[field], f"{prefix}{alias}"
+    if not rest:
+        if value != type(model).model_fields[field].get_default(call_default_factory=True):
+            yield path
+    elif name.endswith("[]"):
+        for index, each in enumerate(value):
+            yield from _set(each, rest, f"{path}[{index}].")
+    elif value is not None:
+        yield from _set(value, rest, f"{path}.")

@@ -68,3 +68,9 @@ class EnvoyMissingError(CliError):
     """There is no Envoy binary."""
 
     exit_code = ExitCode.NO_ENVOY
+
+
+class CutShortError(CliError):
+    """A second signal came while open requests could still end."""
+
+    exit_code = ExitCode.INTERRUPTED

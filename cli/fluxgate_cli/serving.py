@@ -13,6 +13,7 @@ from structlog.typing import FilteringBoundLogger
 
 from fluxgate_cli.control.instance import RunningInstance
 from fluxgate_cli.control.server import serving
+from fluxgate_cli.errors import CutShortError
 from fluxgate_cli.loading import loading
 from fluxgate_cli.output import say
 from fluxgate_operator.settings import StandaloneSettings
@@ -33,12 +34,13 @@ async def serve(
     wants to know on the way. Raises what keeps the gateway from starting, or brought it down.
     """
     began = time.monotonic()
-    stop = asyncio.Event()
-    with _signals(stop):
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    with _signals(stop, hurry):
         gateway = StandaloneGateway(settings, log, os.environ)
         tell(f"reading {settings.config_dir} and starting Envoy")
         async with loading(settings.config_dir, gateway.provider):
-            await gateway.start()
+            if not await _started(gateway, stop):
+                return
         try:
             instance = RunningInstance(gateway, settings.config_dir, time.time())
             async with serving(instance, settings.state_dir):
@@ -50,7 +52,40 @@ async def serve(
                 if stop.is_set():
                     tell("stopping: open requests may end; a second signal ends at once")
         finally:
-            await gateway.stop()
+            await _stopped(gateway, hurry)
+
+
+async def _stopped(gateway: StandaloneGateway, hurry: asyncio.Event) -> None:
+    """Drain and stop; raises :class:`CutShortError` when a second signal came first.
+
+    What then still runs, Envoy above all, is ended with the event loop's tasks.
+    """
+    stopping = asyncio.create_task(gateway.stop(), name="stop")
+    hurried = asyncio.create_task(hurry.wait())
+    await asyncio.wait((stopping, hurried), return_when=asyncio.FIRST_COMPLETED)
+    hurried.cancel()
+    if not stopping.done():
+        stopping.cancel()
+        await asyncio.wait((stopping,))
+        raise CutShortError("a second signal came, so open requests were cut")
+    stopping.result()
+
+
+async def _started(gateway: StandaloneGateway, stop: asyncio.Event) -> bool:
+    """Start the gateway; False when a signal came first. A start undoes what it had begun."""
+    starting = asyncio.create_task(gateway.start(), name="start")
+    signalled = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((starting, signalled), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        signalled.cancel()
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait((starting,))
+    if starting.cancelled():
+        return False
+    starting.result()
+    return True
 
 
 def _loaded(gateway: StandaloneGateway) -> str:
@@ -77,15 +112,12 @@ async def _first(*waits: Coroutine[object, object, object]) -> None:
 
 
 @contextmanager
-def _signals(stop: asyncio.Event) -> Iterator[None]:
-    """The first signal sets ``stop``; the second cancels the task, and Envoy with it."""
+def _signals(stop: asyncio.Event, hurry: asyncio.Event) -> Iterator[None]:
+    """The first signal sets ``stop``, the second ``hurry``."""
     loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
 
     def received() -> None:
-        if stop.is_set() and task is not None:
-            task.cancel()
-        stop.set()
+        (hurry if stop.is_set() else stop).set()
 
     for number in SIGNALS:
         loop.add_signal_handler(number, received)

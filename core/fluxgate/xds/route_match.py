@@ -67,23 +67,25 @@ def _set_path(message: route_v3.RouteMatch, path: PathMatch) -> None:
 def header_matcher(wanted: ValueMatch) -> route_v3.HeaderMatcher:
     """``envoy.config.route.v3.HeaderMatcher`` of one condition."""
     message = route_v3.HeaderMatcher(name=wanted.name)
-    match wanted.kind:
-        case ValueKind.PRESENT | ValueKind.ABSENT:
-            message.present_match = wanted.kind is ValueKind.PRESENT
-        case ValueKind.EXACT | ValueKind.REGEX:
-            message.string_match.CopyFrom(_string_matcher(wanted))
+    _set_comparison(message, wanted)
     return message
 
 
 def query_matcher(wanted: ValueMatch) -> route_v3.QueryParameterMatcher:
     """``envoy.config.route.v3.QueryParameterMatcher`` of one condition; values stay undecoded."""
     message = route_v3.QueryParameterMatcher(name=wanted.name)
+    _set_comparison(message, wanted)
+    return message
+
+
+def _set_comparison(
+    message: route_v3.HeaderMatcher | route_v3.QueryParameterMatcher, wanted: ValueMatch
+) -> None:
     match wanted.kind:
         case ValueKind.PRESENT | ValueKind.ABSENT:
             message.present_match = wanted.kind is ValueKind.PRESENT
         case ValueKind.EXACT | ValueKind.REGEX:
             message.string_match.CopyFrom(_string_matcher(wanted))
-    return message
 
 
 def _string_matcher(wanted: ValueMatch) -> string_v3.StringMatcher:

@@ -52,23 +52,6 @@ def _blame_value(check: Callable[[str], str], value: str) -> None:
         ) from None
 
 
-def _value_rules() -> tuple[Rule, ...]:
-    return (
-        Rule(
-            "value",
-            "Present and Absent compare no value; remove it, or use Exact or Regex",
-            "self.type in ['Exact', 'Regex'] || self.value == ''",
-            lambda self: self.type in ("Exact", "Regex") or not self.value,
-        ),
-        Rule(
-            "value",
-            "a Regex needs a value; use Present to match any",
-            "self.type != 'Regex' || self.value != ''",
-            lambda self: self.type != "Regex" or bool(self.value),
-        ),
-    )
-
-
 class PathMatch(Model):
     """A match on the normalised path, without the query string.
 
@@ -114,36 +97,43 @@ class PathMatch(Model):
         return self
 
 
-class HeaderMatch(Model):
-    """A match on one request header."""
-
-    name: HeaderName
-    type: Literal["Exact", "Regex", "Present", "Absent"] = "Exact"
-    value: Line = ""
-
-    rules: ClassVar[tuple[Rule, ...]] = _value_rules()
-
-    @model_validator(mode="after")
-    def _check_syntax(self) -> Self:
-        if self.type == "Regex":
-            _blame_value(check_regex, self.value)
-        return self
-
-
-class QueryParamMatch(Model):
-    """A match on one query parameter."""
+class _ValueMatch(Model):
+    """A match on one named value of a request."""
 
     name: Name
     type: Literal["Exact", "Regex", "Present", "Absent"] = "Exact"
     value: Line = ""
 
-    rules: ClassVar[tuple[Rule, ...]] = _value_rules()
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "value",
+            "Present and Absent compare no value; remove it, or use Exact or Regex",
+            "self.type in ['Exact', 'Regex'] || self.value == ''",
+            lambda self: self.type in ("Exact", "Regex") or not self.value,
+        ),
+        Rule(
+            "value",
+            "a Regex needs a value; use Present to match any",
+            "self.type != 'Regex' || self.value != ''",
+            lambda self: self.type != "Regex" or bool(self.value),
+        ),
+    )
 
     @model_validator(mode="after")
     def _check_syntax(self) -> Self:
-        if self.type == "Regex":
+        if self.type == "Regex" and self.value:
             _blame_value(check_regex, self.value)
         return self
+
+
+class HeaderMatch(_ValueMatch):
+    """A match on one request header."""
+
+    name: HeaderName
+
+
+class QueryParamMatch(_ValueMatch):
+    """A match on one query parameter."""
 
 
 class RouteMatch(Model):

@@ -145,24 +145,36 @@ class SotwSession(Session[discovery_v3.DiscoveryRequest]):
             return self._send(stream, response, snapshot)
         return self._compose_full(stream, upserts, (*absent,), snapshot)
 
-    @staticmethod
-    def _tell_absent(stream: TypeStream, names: list[str]) -> dict[str, SnapshotResource]:
+    def _tell_absent(self, stream: TypeStream, names: list[str]) -> dict[str, SnapshotResource]:
         """Only endpoints can be said to be absent: by an assignment without any.
 
         It is needed when a cluster vanishes while Envoy still warms it: Envoy would
-        take no further clusters until its fetch timeout (15 s by default).
+        take no further clusters until its fetch timeout (15 s by default). It would be
+        wrong for a cluster that the client has and may still use, as after a reconnect:
+        that keeps its endpoints until it goes.
         """
-        if stream.type_url == typeurl.ENDPOINT:
-            empty = {name: field_string(1, name) for name in names}  # cluster_name
-            return {
-                name: SnapshotResource.of(typeurl.ENDPOINT, name, payload)
-                for name, payload in empty.items()
-            }
-        for name in names:
+        in_use = self._in_use() if stream.type_url == typeurl.ENDPOINT else set(names)
+        for name in in_use.intersection(names):
             stream.owed.discard(name)
             stream.todo.discard(name)
             stream.held.put(name, ABSENT)
-        return {}
+        empty = {name: field_string(1, name) for name in names if name not in in_use}
+        return {
+            name: SnapshotResource.of(typeurl.ENDPOINT, name, payload)
+            for name, payload in empty.items()
+        }
+
+    def _in_use(self) -> set[str]:
+        """The names of the endpoints of every cluster the client has acknowledged."""
+        clusters = self._types.get(typeurl.CLUSTER)
+        resources = clusters.held.resources(without_base=False) if clusters is not None else ()
+        return {
+            name
+            for _, cluster in resources
+            if cluster is not None
+            for url, name in cluster.references
+            if url == typeurl.ENDPOINT
+        }
 
     def _compose_full(
         self,

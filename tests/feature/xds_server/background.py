@@ -59,13 +59,28 @@ class BackgroundXds:
         found = self._run(read)
         return found[0] if found else None
 
-    def restart(self) -> None:
-        """A new server on the same port that remembers nothing."""
+    def restart(self, snapshot: Snapshot | None = None, *, forget: bool = True) -> None:
+        """A new server on the same port, with ``snapshot`` from the start if there is one.
+
+        It remembers nothing, unless told not to ``forget``: then only the streams end.
+        """
         self._run(self._stop)
-        self._run(self._start)
+
+        async def start() -> int:
+            if forget:
+                self.cache = SnapshotCache()
+            if snapshot is not None:
+                self.cache.publish(self.gateway, snapshot)
+            return await self._serve()
+
+        self._run(start)
 
     async def _start(self) -> int:
-        self.cache, self.registry = SnapshotCache(), NodeRegistry()
+        self.cache = SnapshotCache()
+        return await self._serve()
+
+    async def _serve(self) -> int:
+        self.registry = NodeRegistry()
         settings = XdsServerSettings(port=self.port)
         self.server = XdsServer(settings, self.cache, self.registry)
         return await self.server.start()

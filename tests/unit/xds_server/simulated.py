@@ -65,6 +65,7 @@ class Client:
     warming: set[str] = field(default_factory=set)
     withheld: list[object] = field(default_factory=list)
     now: float = 1000.0
+    names_culprits: bool = False
 
     def __post_init__(self) -> None:
         self.held = {url: {} for url in ORDER}
@@ -91,6 +92,11 @@ class Client:
         changes = {} if current is None else changes_between(current, snapshot)
         self.inbox.extend(self.session.publish(snapshot, changes, self.now))
 
+    def wait(self, seconds: float) -> None:
+        """Let time pass on the server, which may give up waiting."""
+        self.now += seconds
+        self.inbox.extend(self.session.tick(self.now))
+
     def deliver_request(self) -> None:
         self.inbox.extend(self.session.receive(self.outbox.popleft(), self.now))  # type: ignore[arg-type]
 
@@ -100,7 +106,10 @@ class Client:
         self.nonces[response.type_url] = response.nonce
         if any(b"bad" in each.payload for each in response.resources):
             self._warm(response)
-            self._answer(response, error="bad")
+            named = [each.name for each in response.resources if b"bad" in each.payload]
+            self._answer(
+                response, error=f"{', '.join(named)}: bad" if self.names_culprits else "bad"
+            )
             return
         before = dict(self.held[CLUSTER])
         self._apply(response)

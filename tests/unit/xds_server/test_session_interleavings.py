@@ -72,7 +72,7 @@ def play(data: st.DataObject, client: Client, *, reconnects: bool) -> Snapshot:
     """Random steps, then a good last snapshot and peace."""
     client.publish(data.draw(snapshots(), label="first"))
     note(outline(client.session.snapshot))
-    for action in data.draw(st.lists(st.sampled_from(range(60)), max_size=60), label="steps"):
+    for action in data.draw(st.lists(st.sampled_from(range(64)), max_size=60), label="steps"):
         if action < 25 and client.outbox:
             client.deliver_request()
         elif action < 50 and client.inbox:
@@ -80,6 +80,8 @@ def play(data: st.DataObject, client: Client, *, reconnects: bool) -> Snapshot:
         elif action < 57:
             client.publish(data.draw(snapshots(), label="next"))
             note(outline(client.session.snapshot))
+        elif action >= 60:
+            client.wait(3.0)
         elif reconnects:
             current = client.session.snapshot
             client.connect()
@@ -95,7 +97,7 @@ def play(data: st.DataObject, client: Client, *, reconnects: bool) -> Snapshot:
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_a_delta_client_ends_with_exactly_the_newest_snapshot(data: st.DataObject) -> None:
-    client = Client(delta=True)
+    client = Client(delta=True, names_culprits=data.draw(st.booleans()))
     last = play(data, client, reconnects=True)
     assert client.versions_held() == expected(client, last)
     assert client.session.acked_snapshot == last.version
@@ -104,7 +106,7 @@ def test_a_delta_client_ends_with_exactly_the_newest_snapshot(data: st.DataObjec
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_a_sotw_client_ends_with_exactly_the_newest_snapshot(data: st.DataObject) -> None:
-    client = Client(delta=False)
+    client = Client(delta=False, names_culprits=data.draw(st.booleans()))
     last = play(data, client, reconnects=False)
     assert client.versions_held() == expected(client, last)
     assert client.session.acked_snapshot == last.version

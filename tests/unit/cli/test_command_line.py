@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -102,3 +106,73 @@ def test_crds_writes_one_file_a_kind(fluxgate: Fluxgate, tmp_path: Path) -> None
 def test_version_names_fluxgate_and_envoy(fluxgate: Fluxgate) -> None:
     assert re.fullmatch(r"fluxgate \S+\npython \S+\nenvoy \S+\n", fluxgate("version").out)
     assert set(json.loads(fluxgate("version", "-o", "json").out)) == {"fluxgate", "python", "envoy"}
+
+
+@pytest.mark.parametrize("command", [*(each for each in COMMANDS if each != "api-keys")])
+def test_every_help_shows_an_example_that_fits_a_screen(fluxgate: Fluxgate, command: str) -> None:
+    lines = fluxgate(command, "--help").out.splitlines()
+    shown = [line.strip() for line in lines if line.strip().startswith("fluxgate ")]
+    assert shown, command
+    assert all(each.startswith(f"fluxgate {command}") for each in shown)
+
+
+@pytest.mark.parametrize("command", ["create", "list", "revoke"])
+def test_every_key_command_shows_an_example(fluxgate: Fluxgate, command: str) -> None:
+    assert f"  fluxgate api-keys {command}" in fluxgate("api-keys", command, "--help").out
+
+
+def in_a_terminal(arguments: list[str], **variables: str) -> str:
+    """What the command line writes to a terminal of 100 columns."""
+    leader, follower = pty.openpty()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "fluxgate_cli.main", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=follower,
+            stderr=follower,
+            env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", **variables},
+            check=False,
+        )
+        assert done.returncode == ExitCode.NOT_RUNNING
+        return os.read(leader, 65536).decode()
+    finally:
+        os.close(leader)
+        os.close(follower)
+
+
+def test_a_terminal_is_coloured_unless_no_color_is_set(tmp_path: Path) -> None:
+    arguments = ["status", "--state-dir", str(tmp_path)]
+    assert "\x1b[31m" in in_a_terminal(arguments, NO_COLOR="").replace("\x1b[1;31m", "\x1b[31m")
+    assert "\x1b[31m" not in in_a_terminal(arguments, NO_COLOR="1").replace("1;31m", "31m")
+
+
+def test_completion_for_bash_is_a_script_bash_can_read(tmp_path: Path) -> None:
+    script = subprocess.run(
+        [str(Path(sys.executable).parent / "fluxgate"), "--show-completion", "bash"],
+        env={**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
+    assert "fluxgate" in script
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("fluxgate sta", {"status"}), ("fluxgate api-keys ", {"create", "list", "revoke"})],
+)
+def test_completion_offers_what_can_follow(typed: str, offered: set[str]) -> None:
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "fluxgate")],
+        env={
+            **os.environ,
+            "_FLUXGATE_COMPLETE": "complete_bash",
+            "COMP_WORDS": typed,
+            "COMP_CWORD": str(typed.count(" ")),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert set(done.stdout.split()) == offered

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 
 from fluxgate.api.v1alpha1 import Model, Resource
@@ -85,10 +86,11 @@ def _set(model: Model, names: list[str], prefix: str) -> Iterator[str]:
     """The paths that ``names`` leads to, where a value other than the default was given."""
     name, *rest = names
     alias = name.removesuffix("[]")
+    field = _field(type(model), alias)
+    if field not in model.model_fields_set:
+        return
     # past attribute access, which a test watches to see what the translation reads
-    values = vars(model)
-    field = next(key for key, info in type(model).model_fields.items() if info.alias == alias)
-    value, path = values[field], f"{prefix}{alias}"
+    value, path = vars(model)[field], f"{prefix}{alias}"
     if not rest:
         if value != type(model).model_fields[field].get_default(call_default_factory=True):
             yield path
@@ -97,3 +99,9 @@ def _set(model: Model, names: list[str], prefix: str) -> Iterator[str]:
             yield from _set(each, rest, f"{path}[{index}].")
     elif value is not None:
         yield from _set(value, rest, f"{path}.")
+
+
+@cache
+def _field(model: type[Model], alias: str) -> str:
+    """The Python name of a field."""
+    return next(name for name, info in model.model_fields.items() if info.alias == alias)

@@ -118,3 +118,14 @@ async def test_waiting_for_a_revision_to_come_times_out_with_an_answer(
 
     assert not found.reconciled
     assert not found.complete
+
+
+async def test_waiting_includes_what_was_written_just_before_however_large(
+    gateway: RunningGateway, echo: EchoUpstream
+) -> None:
+    """Files over 64 KiB are parsed in a thread, so that they reach the store later than others."""
+    padding = "# " + "x" * 300_000 + "\n"
+    for number in range(3):
+        gateway.write("large.yaml", padding + route("large", f"/large{number}", echo.port))
+        assert (await gateway.gateway.wait(None, 10)).complete
+        assert (await gateway.get(f"/large{number}")).status == 200

@@ -66,6 +66,8 @@ class Ledger:
         resources = self._snapshot.of_type(stream.type_url) if self._snapshot else {}
         for name in names & stream.held.overlay.keys():
             held, resource = stream.held.overlay[name], resources.get(name)
+            if held is ABSENT:
+                continue
             if held.resource is None and resource is not None and resource.version == held.version:
                 self._hold(stream, resource, now)
             elif held.resource is None and stream.type_url == typeurl.ENDPOINT:
@@ -144,8 +146,25 @@ class Ledger:
 
     def _is_missing(self, url: str, name: str) -> bool:
         stream = self._types.get(url)
-        there = stream is not None and stream.has(name)
+        there = stream is not None and (stream.has(name) or stream.refused(name))
         return self._snapshot is not None and not there and name in self._snapshot.of_type(url)
+
+    def _unusable(self) -> frozenset[Reference]:
+        """The clusters whose endpoints the client refuses and has none of: no route may use them."""
+        below = self._types.get(typeurl.ENDPOINT)
+        if below is None or not below.unsure or self._snapshot is None:
+            return frozenset()
+        refused = {
+            (typeurl.ENDPOINT, name)
+            for name in below.unsure
+            if below.refused(name) and not below.has(name)
+        }
+        clusters = self._snapshot.of_type(typeurl.CLUSTER) if refused else {}
+        return frozenset(
+            (typeurl.CLUSTER, name)
+            for name, cluster in clusters.items()
+            if not refused.isdisjoint(cluster.references)
+        )
 
     def _referred(self, type_url: str) -> set[str] | None:
         """Names of a type that the client may still need; None when that cannot be known."""

@@ -67,7 +67,8 @@ class Planner(Ledger, ABC):
         for what refers to its resources.
         """
         responses: list[Response] = []
-        missing: list[AbstractSet[Reference]] = []
+        unusable = self._unusable()
+        missing: list[AbstractSet[Reference]] = [unusable] if unusable else []
         busy = holding = False
         streams = sorted(self._types.values(), key=lambda each: each.rank)
         for of_rank, group in groupby(streams, key=lambda each: each.rank):

@@ -132,6 +132,11 @@ class TypeStream:
         """Whether the client has acknowledged some version of ``name``."""
         return self.held.has(name)
 
+    def refused(self, name: str) -> bool:
+        """Whether the client has rejected what the snapshot says of ``name``."""
+        unsure = self.unsure.get(name)
+        return unsure is not None and unsure.refusal.stands
+
     def need(self, name: str, snapshot: Snapshot) -> Need:
         """What is left to do about ``name``."""
         wanted, have = self.wanted(name, snapshot), self.held.get(name)

@@ -180,3 +180,21 @@ def test_a_refused_resource_of_one_type_leaves_the_others_in_sync() -> None:
     states = session.states()
     assert states[LISTENER].state is SyncState.REJECTED
     assert states[ROUTE].state is SyncState.SYNCED
+
+
+def test_a_route_to_a_cluster_whose_endpoints_are_refused_stays_back_and_no_other_does() -> None:
+    session = serving(cluster("a"))
+    moved = [cluster("a"), cluster("b"), endpoints("a"), endpoints("b"), listener("l", "r", "2")]
+    waiting = publish(session, *moved, route("r", ["b"], "2"))
+    waiting += say(session, ENDPOINT, "b")
+    sent: list[str] = []
+    while waiting:
+        sent += [each.type_url for each in waiting]
+        following: list[Response] = []
+        for each in waiting:
+            broken = each.type_url == ENDPOINT and "b" in each.changed
+            following += answer(session, each, error="not an address" if broken else "")
+        waiting = following
+    assert LISTENER in sent
+    assert ROUTE not in sent
+    assert [each for each in session.tick(99.0) if each.type_url == ROUTE] == []

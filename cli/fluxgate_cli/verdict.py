@@ -1,7 +1,7 @@
 """Whether an object is fine, and the table of those that are not.
 
-An object that somebody switched off on purpose is fine; one that waits for Envoy, that
-is refused or that refers to nothing is not.
+An object that somebody switched off on purpose is fine; one that is served in part, that
+waits for Envoy, that is refused or that refers to nothing is not.
 """
 
 from __future__ import annotations
@@ -22,21 +22,31 @@ class Verdict(StrEnum):
 
     FINE = "fine"
     OFF = "off"
+    PARTLY = "partly"
     PENDING = "pending"
     WRONG = "wrong"
 
 
 COLUMNS = ("OBJECT", "ACCEPTED", "RESOLVED", "PROGRAMMED", "PLACE", "MESSAGE")
-SUMMARY_COLUMNS = ("KIND", "OBJECTS", "FINE", "OFF", "PENDING", "WRONG")
+SUMMARY_COLUMNS = ("KIND", "OBJECTS", "FINE", "OFF", "PARTLY", "PENDING", "WRONG")
 
-_STYLES = {Verdict.FINE: "", Verdict.OFF: "dim", Verdict.PENDING: "yellow", Verdict.WRONG: "red"}
+NOT_FINE = (Verdict.PARTLY, Verdict.PENDING, Verdict.WRONG)
+
+_STYLES = {
+    Verdict.FINE: "",
+    Verdict.OFF: "dim",
+    Verdict.PARTLY: "yellow",
+    Verdict.PENDING: "yellow",
+    Verdict.WRONG: "red",
+}
 
 
 def verdict(view: ObjectView) -> Verdict:
     """The worst that a condition says."""
     failed = [each for each in view.conditions if not each.status]
     if not failed:
-        return Verdict.FINE
+        partly = any(each.reason == Reason.PARTIALLY_ACCEPTED for each in view.conditions)
+        return Verdict.PARTLY if partly else Verdict.FINE
     if any(each.reason == Reason.DISABLED for each in failed):
         return Verdict.OFF
     if all(each.reason == Reason.PENDING for each in failed):
@@ -75,8 +85,12 @@ def rows(objects: Iterable[ObjectView]) -> Iterator[tuple[str | Text, ...]]:
 
 def _telling(view: ObjectView) -> list[ConditionView]:
     """The conditions that say why; that an object waits follows from what is wrong with it."""
-    failed = [each for each in view.conditions if not each.status]
-    return [each for each in failed if each.reason != Reason.PENDING] or failed
+    told = [
+        each
+        for each in view.conditions
+        if not each.status or each.reason == Reason.PARTIALLY_ACCEPTED
+    ]
+    return [each for each in told if each.reason != Reason.PENDING] or told
 
 
 def _cell(condition: ConditionView | None) -> Text:

@@ -14,7 +14,7 @@ from fluxgate_cli.control import client
 from fluxgate_cli.control.models import GatewayView, NodeView, StatusView, WaitReply, WaitRequest
 from fluxgate_cli.errors import NotReadyError, UsageError
 from fluxgate_cli.output import OutputFormat, print_data, print_json, print_table, say, truth
-from fluxgate_cli.verdict import COLUMNS, SUMMARY_COLUMNS, Verdict, rows, summary, verdict
+from fluxgate_cli.verdict import COLUMNS, NOT_FINE, SUMMARY_COLUMNS, rows, summary, verdict
 from fluxgate_cli.waiting import progress
 
 SHORT_VERSION = 12
@@ -92,7 +92,7 @@ def _print(
     print_table(("GATEWAY", "SERVED", "ADDRESSES", "ENVOY"), map(_gateway, view.gateways))
     _section(("NODE", "ENVOY", "SERVES NEWEST", "ACKNOWLEDGED", "LAG"), map(_node, view.nodes))
     _section(SUMMARY_COLUMNS, summary(chosen))
-    listed = [each for each in chosen if show_all or verdict(each) in _NOT_FINE]
+    listed = [each for each in chosen if show_all or verdict(each) in NOT_FINE]
     _section(COLUMNS, rows(listed))
     _section(
         ("FILE", "PROBLEM"),
@@ -106,9 +106,6 @@ def _print(
     )
     if view.failure:
         say(f"the newest resources could not be built, the last good ones stay: {view.failure}")
-
-
-_NOT_FINE = (Verdict.PENDING, Verdict.WRONG)
 
 
 def _section(columns: Sequence[str], lines: Iterable[Sequence[str | Text]]) -> None:

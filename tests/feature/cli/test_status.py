@@ -37,6 +37,12 @@ FINE = tuple(
     ConditionView(type=each, status=True, reason=each)
     for each in ("Accepted", "ResolvedRefs", "Programmed")
 )
+IN_PART = (
+    ConditionView(
+        type="Accepted", status=True, reason="PartiallyAccepted", message="spec.async: no effect"
+    ),
+    *FINE[1:],
+)
 WAITING = (*FINE[:2], ConditionView(type="Programmed", status=False, reason="Pending"))
 
 
@@ -132,14 +138,18 @@ def serve(tmp_path: Path) -> Serve:
 def test_ten_thousand_objects_are_summed_up_and_those_not_fine_listed(
     fluxgate: Fluxgate, serve: Serve
 ) -> None:
-    objects = [an_object(f"r{number}", FINE) for number in range(9_997)]
+    objects = [an_object(f"r{number}", FINE) for number in range(9_996)]
     objects += [an_object("lost", REFUSED), an_object("off", OFF), an_object("slow", WAITING)]
+    objects.append(an_object("part", IN_PART))
     with serve(HandMade(a_status(*objects))) as state:
         shown = fluxgate("status", "--state-dir", state)
     assert shown.code == 0
     lines = [" ".join(line.split()) for line in shown.out.splitlines()]
-    assert "Route 10000 9997 1 1 1" in lines
+    assert "Route 10000 9996 1 1 1 1" in lines
     assert "Route default/lost yes no no r.yaml:7 RefNotFound: no such thing" in lines
+    assert (
+        "Route default/part yes yes yes r.yaml:7 PartiallyAccepted: spec.async: no effect" in lines
+    )
     assert "Route default/slow yes yes no r.yaml:7 Pending" in lines
     assert len(lines) < 20
 

@@ -69,3 +69,42 @@ def test_a_set_of_the_same_objects_is_the_same_set() -> None:
     assert ResourceSet.of([two, one], first) is first
     assert ResourceSet.of([one], first) is not first
     assert ResourceSet.of([one, resource("b", b"2")], first) is not first
+
+
+TARGET = SnapshotResource.of(typeurl.ENDPOINT, "e", b"1")
+USER = resource("a", references=[(typeurl.ENDPOINT, "e")])
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        pytest.param([USER], id="what was referred to is gone"),
+        pytest.param(
+            [USER, TARGET, resource("b", references=[(typeurl.ENDPOINT, "gone")])],
+            id="a new resource refers to nothing",
+        ),
+        pytest.param(
+            [resource("a", references=[(typeurl.ENDPOINT, "gone")]), TARGET],
+            id="a known resource refers to nothing",
+        ),
+    ],
+)
+def test_what_broke_since_a_consistent_snapshot_is_noticed(after: list[SnapshotResource]) -> None:
+    before = Snapshot.of([USER, TARGET])
+    before.require_consistent()
+    with pytest.raises(InconsistentSnapshotError):
+        Snapshot.of(after).require_consistent(before)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        pytest.param([USER, TARGET, resource("b")], id="something more"),
+        pytest.param([TARGET], id="something less that nothing referred to"),
+        pytest.param([], id="nothing at all"),
+        pytest.param([resource("a"), TARGET], id="a reference less"),
+    ],
+)
+def test_what_is_consistent_is_so_whatever_was_before(after: list[SnapshotResource]) -> None:
+    before = Snapshot.of([USER, TARGET])
+    Snapshot.of(after).require_consistent(before)

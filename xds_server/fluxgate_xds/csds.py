@@ -1,14 +1,15 @@
 """The client status discovery service, seen from the management server.
 
 Standard tools read from it which node has which configuration, and what a node
-said when it rejected one. Secrets are named, never shown. A node sees itself;
+said when it rejected one: the resources it refused are in error, those it did not are
+in sync. Secrets are named, never shown. A node sees itself;
 ``readers`` (exact subject alternative names) and loopback peers see all.
 Source: envoy/service/status/v3/csds.proto.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -16,13 +17,13 @@ import grpc.aio
 from envoy.admin.v3 import config_dump_shared_pb2 as admin_v3
 from envoy.service.status.v3 import csds_pb2 as status_v3
 from envoy.service.status.v3 import csds_pb2_grpc
-from envoy.type.matcher.v3 import node_pb2 as node_v3
 
 from fluxgate.ports import NodeState, SyncState, TypeState
 from fluxgate.snapshot import SnapshotResource
 from fluxgate.xds import typeurl
 from fluxgate_xds.cache import SnapshotCache
 from fluxgate_xds.identity import Identities
+from fluxgate_xds.node_matcher import selects
 from fluxgate_xds.nodes import NodeRegistry
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -83,7 +84,7 @@ class ClientStatusService(csds_pb2_grpc.ClientStatusDiscoveryServiceServicer):  
             reason = "the client certificate belongs to no known node and to no reader"
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, reason)
         try:
-            chosen = [node for node in visible if _selected(node, request.node_matchers)]
+            chosen = [node for node in visible if selects(request.node_matchers, node)]
         except NotImplementedError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         contents = not request.exclude_resource_contents
@@ -111,42 +112,17 @@ def _fill(
     *,
     contents: bool,
 ) -> None:
+    refused = state.nack is not None and resource.name in state.nack.resources
+    rejected = state.state is SyncState.REJECTED
+    of_resource = SyncState.SYNCED if rejected and not refused else state.state
     entry.type_url, entry.name = resource.type_url, resource.name
     entry.version_info = state.acked
-    entry.config_status = _CONFIG_STATUS[state.state]
-    entry.client_status = _CLIENT_STATUS[state.state]
+    entry.config_status = _CONFIG_STATUS[of_resource]
+    entry.client_status = _CLIENT_STATUS[of_resource]
     if contents and resource.type_url != typeurl.SECRET:
         entry.xds_config.type_url = resource.type_url
         entry.xds_config.value = resource.payload
-    if state.nack is not None:
+    if refused and state.nack is not None:
         entry.error_state.details = state.nack.message
         entry.error_state.version_info = state.nack.version
         entry.error_state.last_update_attempt.FromNanoseconds(int(state.nack.at * 1e9))
-
-
-def _selected(node: NodeState, matchers: Iterable[node_v3.NodeMatcher]) -> bool:
-    """Whether any matcher selects ``node``; no matcher selects every node."""
-    matchers = tuple(matchers)
-    return not matchers or any(_matches(node.id, matcher) for matcher in matchers)
-
-
-def _matches(node_id: str, matcher: node_v3.NodeMatcher) -> bool:
-    """Raises ``NotImplementedError`` for a matcher on anything but the node's id."""
-    if matcher.node_metadatas:
-        raise NotImplementedError("node matchers on metadata are not supported; match node_id")
-    if not matcher.HasField("node_id"):
-        return True
-    pattern, text = matcher.node_id, node_id
-    kind = pattern.WhichOneof("match_pattern")
-    wanted = getattr(pattern, kind) if kind in {"exact", "prefix", "suffix", "contains"} else None
-    if wanted is None:
-        raise NotImplementedError(f"node_id matcher {kind!r}; use exact, prefix, suffix, contains")
-    if pattern.ignore_case:
-        wanted, text = wanted.lower(), text.lower()
-    outcome: dict[str, bool] = {
-        "exact": text == wanted,
-        "prefix": text.startswith(wanted),
-        "suffix": text.endswith(wanted),
-        "contains": wanted in text,
-    }
-    return outcome[kind]

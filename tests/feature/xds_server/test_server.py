@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+import structlog
 from cryptography import x509
 from envoy.service.discovery.v3 import ads_pb2_grpc
 from envoy.service.discovery.v3 import discovery_pb2 as discovery_v3
@@ -20,6 +21,7 @@ from envoy.service.status.v3 import csds_pb2_grpc
 from feature.xds_server.certificates import Authority
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from structlog.testing import capture_logs
 
 from fluxgate.ports import SyncState
 from fluxgate.snapshot import Snapshot, SnapshotResource
@@ -470,3 +472,94 @@ async def test_csds_shows_a_node_only_itself_and_a_reader_all(
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await seen("spiffe://example.com/somebody")
     assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+def table(answer: status_v3.ClientStatusResponse) -> list[str]:
+    """What a tool prints: one line a resource, the error's words at its end."""
+    return [
+        " ".join(
+            [
+                config.node.id,
+                each.type_url.rpartition(".")[2],
+                each.name,
+                status_v3.ConfigStatus.Name(each.config_status),
+                each.error_state.details,
+            ]
+        ).strip()
+        for config in answer.config
+        for each in config.generic_xds_configs
+    ]
+
+
+async def test_csds_puts_only_the_refused_resource_in_error(
+    xds: Running, channel: grpc.aio.Channel
+) -> None:
+    xds.cache.publish(GATEWAY, Snapshot.of([resource(CLUSTER, "bad"), resource(CLUSTER, "good")]))
+    stream = open_delta(channel)
+    await stream.write(first(CLUSTER))
+    words = "Error adding/updating cluster(s) bad: no such thing"
+    await stream.write(ack(await stream.read(), error=words))
+    again = await stream.read()
+    assert [each.name for each in again.resources] == ["good"]
+    await stream.write(ack(again))
+    await when(xds.registry, lambda: getattr(state(xds, CLUSTER), "nack", None))
+    answer = await csds(channel).FetchClientStatus(status_v3.ClientStatusRequest())
+    assert table(answer) == [f"node-1 Cluster bad ERROR {words}", "node-1 Cluster good SYNCED"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "found"),
+    [
+        ("zone", {"string_match": {"exact": "b"}}, ["node-b"]),
+        ("zone", {"string_match": {"prefix": ""}}, ["node-a", "node-b"]),
+        ("canary", {"bool_match": True}, ["node-a"]),
+        ("weight", {"double_match": {"exact": 2.0}}, ["node-b"]),
+        ("weight", {"double_match": {"range": {"start": 1, "end": 2}}}, ["node-a"]),
+        ("tags", {"list_match": {"one_of": {"string_match": {"exact": "x"}}}}, ["node-a"]),
+        ("tags", {"present_match": True}, ["node-a"]),
+        ("nothing", {"present_match": True}, []),
+    ],
+)
+async def test_csds_filters_by_metadata(
+    xds: Running, channel: grpc.aio.Channel, path: str, value: Any, found: list[str]
+) -> None:
+    xds.registry.connect(
+        GATEWAY, "node-a", "t", {"zone": "a", "canary": True, "weight": 1.0, "tags": ["x", "y"]}
+    )
+    xds.registry.connect(GATEWAY, "node-b", "t", {"zone": "b", "weight": 2.0})
+    request = status_v3.ClientStatusRequest(
+        node_matchers=[{"node_metadatas": [{"path": [{"key": path}], "value": value}]}]
+    )
+    answer = await csds(channel).FetchClientStatus(request)
+    assert [each.node.id for each in answer.config] == found
+
+
+async def test_connects_rejections_and_disconnects_are_logged_without_secrets() -> None:
+    with capture_logs() as lines:
+        cache, registry = SnapshotCache(), NodeRegistry()
+        log = structlog.get_logger("test")
+        server = XdsServer(XdsServerSettings(port=0), cache, registry, log)
+        port = await server.start()
+        secret = resource(SECRET, "server", b"\x0a\x03abc")
+        cache.publish(GATEWAY, Snapshot.of([resource(CLUSTER, "bad"), secret]))
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            stream = open_delta(channel)
+            for request, error in (
+                (first(CLUSTER), "cluster(s) bad: no"),
+                (first(SECRET, "server"), "private key PRIVATE is broken"),
+            ):
+                await stream.write(request)
+                await stream.write(ack(await stream.read(), error=error))
+            await when(registry, lambda: registry.counters.nacks == 2)
+            stream.cancel()
+            await when(registry, lambda: not registry.nodes()[0].connected)
+        await server.stop(1.0)
+    told = [(each["event"], each["log_level"]) for each in lines]
+    assert told == [
+        ("node connected", "info"),
+        ("configuration rejected", "warning"),
+        ("configuration rejected", "warning"),
+        ("node disconnected", "info"),
+    ]
+    assert lines[1]["resources"] == ["bad"]
+    assert "PRIVATE" not in str(lines)

@@ -50,12 +50,13 @@ def process(tmp_path_factory: pytest.TempPathFactory, echo: EchoUpstream) -> Ite
 
 
 @pytest.fixture
-def running(process: FluxgateRun) -> Iterator[FluxgateRun]:
-    """One process for all tests: what one of them breaks, it has to repair."""
-    process.begin()
-    yield process
+def running(process: FluxgateRun) -> FluxgateRun:
+    """One process for all tests, back to its first files before each of them."""
     (process.home / "config" / "new.yaml").unlink(missing_ok=True)
     process.write("gateway.yaml", GATEWAY)
+    assert process.settled()["served"]
+    process.begin()
+    return process
 
 
 def said_of(status: dict[str, Any], kind: str, name: str) -> str:

@@ -2,7 +2,7 @@
 
 ``python -m bench.isolation 3000`` measures (a) a culprit among Routes that all arrived at
 the start, (b) a culprit that is edited into a running gateway, five times, and (c) a bad
-Upstream behind a good Route. Each time from the write (a: from the first rejection) to the
+Upstream behind a good Route. Each time from the write (a: from Envoy's start) to the
 object being set aside, with the longest stall of the event loop meanwhile. Wall time.
 """
 

@@ -36,7 +36,7 @@ class EnvoyAdmin:
 
     def __init__(self, address: tuple[str, int] | Path, timeout: float = 5.0) -> None:
         self.address = address
-        # Plain HTTP only. Left alone, httpx reads every public CA: 0.15 s without an event loop.
+        # Plain HTTP only. Left alone, httpx reads every public CA: 16 to 42 ms of the event loop.
         unused = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if isinstance(address, Path):
             transport = httpx.AsyncHTTPTransport(uds=str(address), verify=unused)

@@ -55,6 +55,7 @@ class Ledger:
         if stream.held.base is NOTHING:
             names = stream.held.recognise(view)
             if names is view.names:
+                self._awaited.discard_all(stream.type_url, names)
                 self._await_all(stream, view, now)
             else:
                 for name in names:
@@ -88,6 +89,8 @@ class Ledger:
         stream.held.put(resource.name, Held(resource.version, resource))
         stream.unremoved.pop(resource.name, None)
         self._awaited.discard((stream.type_url, resource.name))
+        if stream.type_url == typeurl.ROUTE:
+            return  # the last in order: what it refers to is never awaited because of it
         if before.resource is not None:
             for reference in before.resource.references - resource.references:
                 self._awaited.discard(reference)

@@ -51,6 +51,7 @@ class Node:
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
+        self._writing = asyncio.Lock()  # gRPC takes one message at a time
         self.resources: dict[str, dict[str, bytes]] = {}
         self.refuse = ""
         self.free = asyncio.Event()
@@ -60,7 +61,7 @@ class Node:
     async def subscribe(self, url: str, *wanted: str) -> None:
         request = discovery_v3.DeltaDiscoveryRequest(type_url=url, resource_names_subscribe=wanted)
         request.node.id, request.node.cluster = "node-1", "main"
-        await self._stream.write(request)
+        await self._write(request)
 
     async def answer(self) -> None:
         """Answer whatever comes, until cancelled."""
@@ -73,6 +74,10 @@ class Node:
                 request.error_detail.message = self.refuse
             else:
                 self._take(response)
+            await self._write(request)
+
+    async def _write(self, request: discovery_v3.DeltaDiscoveryRequest) -> None:
+        async with self._writing:
             await self._stream.write(request)
 
     def _take(self, response: discovery_v3.DeltaDiscoveryResponse) -> None:

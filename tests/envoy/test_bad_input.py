@@ -21,6 +21,8 @@ from support.fluxgate_run import FluxgateRun, fluxgate_run
 from support.standalone import API, GATEWAY, route
 from support.upstream import EchoUpstream
 
+from fluxgate.apikeys.format import digest, mint
+
 pytestmark = pytest.mark.envoy
 
 
@@ -142,6 +144,35 @@ def test_a_good_file_that_becomes_unusable_goes_on_being_served_as_it_was(
     assert problems(running.settled())
     assert running.get("/new").status == 200
     repaired(running, "new.yaml", echo)
+
+
+def test_a_key_whose_file_becomes_0_bytes_keeps_working_until_the_file_is_removed(
+    running: FluxgateRun, echo: EchoUpstream
+) -> None:
+    key = mint("flx_test_", b"a key of 20 bytes or more")
+    document = (
+        API + f"kind: ApiKey\nmetadata: {{name: new}}\nspec:\n  hash: {digest(key)}\n"
+        f'  prefix: flx_test_\n  lastFour: "{key[-4:]}"\n'
+    )
+    open_route = route("private", "/private", echo.port)
+    closed = open_route.replace("{mode: None}", "{mode: Required}")
+    running.write("private.yaml", closed)
+    path = running.write("key.yaml", document)
+    assert running.settled()["served"]
+    assert running.get("/private", [("apikey", key)]).status == 200
+
+    running.write("key.yaml", "")
+    assert "the file is empty" in running.said("a file has a problem", "key.yaml")
+    (problem,) = problems(running.settled())
+    assert "key.yaml" in problem
+    assert running.get("/private", [("apikey", key)]).status == 200
+    assert running.get("/private").status == 401
+
+    path.unlink()
+    status = running.settled()
+    assert (status["served"], status["problems"]) == (True, [])
+    assert running.get("/private", [("apikey", key)]).status == 401
+    (running.home / "config" / "private.yaml").unlink()
 
 
 def test_a_reference_that_leads_nowhere_is_said_on_its_object(

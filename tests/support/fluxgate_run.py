@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from support.client import Response, request
+from support.client import HeaderPairs, Response, request
 
 STOP_SECONDS = 20.0
 T = TypeVar("T")
@@ -60,9 +60,9 @@ class FluxgateRun:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         return path
 
-    def get(self, path: str) -> Response:
+    def get(self, path: str, headers: HeaderPairs = ()) -> Response:
         """One request through the gateway."""
-        return request(self.port, path)
+        return request(self.port, path, headers=headers)
 
     def status(self, *options: str) -> dict[str, Any]:
         """What ``fluxgate status -o json`` prints; ``--wait`` may fail, its answer counts."""

@@ -30,6 +30,8 @@ _MASK = (
     | Mask.MOVE_SELF
     | Mask.ONLYDIR
 )
+_GRACE_SECONDS = 0.5
+"""How long a file that appeared may stay unclosed before it is looked at anyway."""
 _DATA = "..data"
 """The link a kubelet swaps when a mounted ConfigMap or Secret changes."""
 
@@ -61,6 +63,7 @@ class FolderWatch:
         self._ours: dict[Path, _Watched] = {}
         self._foreign: dict[Path, _Watched] = {}
         self._linked: frozenset[Path] = frozenset()
+        self._unclosed: dict[Path, float] = {}
         self._parent: Watch | None = None
         self._stirred = asyncio.Event()
 
@@ -95,21 +98,37 @@ class FolderWatch:
         """
         while True:
             await self._stir()
-            yield self._sum_up(list(self._pending()))
+            found = self._sum_up(list(self._pending()))
+            yield Changes(found.files | self._overdue(), found.everything)
 
     def nudge(self) -> None:
         """Let :meth:`changes` go through its next round without waiting for an event."""
         self._stirred.set()
 
     async def _stir(self) -> None:
-        """Return when the kernel has events, or after a nudge."""
+        """Return when the kernel has events, after a nudge, or when an unclosed file is overdue."""
         loop = asyncio.get_running_loop()
         loop.add_reader(self._inotify.fd, self._stirred.set)
         try:
-            await self._stirred.wait()
+            async with asyncio.timeout_at(min(self._unclosed.values(), default=None)):
+                await self._stirred.wait()
+        except TimeoutError:
+            return
         finally:
             loop.remove_reader(self._inotify.fd)
             self._stirred.clear()
+
+    def _overdue(self) -> frozenset[Path]:
+        """Files that appeared a while ago and were never closed.
+
+        A hard link whose first name is gone looks like a file that is being written, but
+        nobody will ever close it.
+        """
+        now = asyncio.get_running_loop().time()
+        overdue = frozenset(path for path, at in self._unclosed.items() if at <= now)
+        for path in overdue:
+            del self._unclosed[path]
+        return overdue
 
     def _pending(self) -> Iterator[Event]:
         """The kernel's queue, to its end."""
@@ -137,7 +156,10 @@ class FolderWatch:
             return None
         path = watch.path / event.name
         if Mask.CREATE in event.mask and not _complete_at_birth(path):
-            return None  # its writer has not closed it yet; CLOSE_WRITE will follow
+            # its writer has not closed it yet; CLOSE_WRITE will follow
+            self._unclosed[path] = asyncio.get_running_loop().time() + _GRACE_SECONDS
+            return None
+        self._unclosed.pop(path, None)
         return path
 
     def _is_ours(self, watch: Watch) -> bool:

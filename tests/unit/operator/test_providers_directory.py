@@ -248,6 +248,16 @@ async def test_a_mounted_config_map_is_followed_through_its_swap(folder: Folder)
         assert folder.names() == {"a"}
 
 
+async def test_a_hard_link_whose_first_name_is_gone_is_read_though_nobody_closes_it(
+    folder: Folder,
+) -> None:
+    async with folder.watched():
+        first = folder.write(".draft", upstream("a"))
+        os.link(first, folder.root / "a.yaml")
+        first.unlink()
+        await folder.until(lambda: folder.names() == {"a"})
+
+
 async def test_the_target_of_a_link_is_followed(folder: Folder, tmp_path: Path) -> None:
     target = tmp_path / "elsewhere" / "real.yaml"
     target.parent.mkdir()

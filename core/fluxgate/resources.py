@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 from fluxgate.api.v1alpha1 import (
     ApiKey,
@@ -26,9 +26,12 @@ from fluxgate.api.v1alpha1 import (
 from fluxgate.secret import SecretBytes
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class ObjectRef:
-    """The identity of an object: kind, namespace, name."""
+class ObjectRef(NamedTuple):
+    """The identity of an object: kind, namespace, name.
+
+    A tuple rather than a dataclass, because it is the key of every mapping: it is hashed and
+    compared without a call into Python.
+    """
 
     kind: str
     namespace: str

@@ -142,7 +142,8 @@ def test_a_request_times_out_after_its_routes_own_time() -> None:
             assert served.get().status == 504
             (line,) = served.envoy.access_log(count=1)
     assert line["response_flags"] == "UT"
-    assert 150 <= line["duration_ms"] < 5_000
+    # Envoy rounds its timers and its durations to whole milliseconds, each on its own
+    assert 148 <= line["duration_ms"] < 5_000
 
 
 def test_a_health_check_takes_a_failing_endpoint_out() -> None:

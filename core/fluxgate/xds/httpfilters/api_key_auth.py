@@ -11,7 +11,6 @@ envoy.config.core.v3.{ExtensionConfigSource,TypedExtensionConfig}.
 
 from __future__ import annotations
 
-from envoy.config.core.v3 import config_source_pb2 as config_source_v3
 from envoy.config.core.v3 import extension_pb2 as extension_v3
 from envoy.config.route.v3 import route_components_pb2 as route_v3
 from envoy.extensions.filters.http.lua.v3 import lua_pb2 as lua_v3
@@ -24,6 +23,7 @@ from fluxgate.ir import ApiKeyTable, DirectResponse, Gateway, HTTPRoute, KeyAuth
 from fluxgate.snapshot import SnapshotResource
 from fluxgate.xds import names, typeurl
 from fluxgate.xds.httpfilters import lua
+from fluxgate.xds.httpfilters.discovered import discovered_filter
 from fluxgate.xds.httpfilters.key_table import encode_keys, encode_value
 
 LUA_TYPE = typeurl.PREFIX + "envoy.extensions.filters.http.lua.v3.Lua"
@@ -75,17 +75,7 @@ class ApiKeyAuth:
 
     def http_filter(self, gateway: Gateway) -> hcm_v3.HttpFilter | None:  # noqa: ARG002 - the hook's signature
         """The entry in the chain. Always there: a first key must not change the listener."""
-        return hcm_v3.HttpFilter(
-            name=self.name,
-            disabled=True,
-            config_discovery=config_source_v3.ExtensionConfigSource(
-                config_source=config_source_v3.ConfigSource(
-                    ads=config_source_v3.AggregatedConfigSource(),
-                    resource_api_version="V3",
-                ),
-                type_urls=[LUA_TYPE],
-            ),
-        )
+        return discovered_filter(self.name, LUA_TYPE)
 
     def patch_route(self, route: HTTPRoute, message: route_v3.Route) -> None:
         """Switch the filter on where the route asks for keys.

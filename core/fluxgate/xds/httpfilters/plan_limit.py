@@ -17,7 +17,6 @@ envoy.config.route.v3.{RateLimit,FilterConfig}.
 from __future__ import annotations
 
 from envoy.config.core.v3 import base_pb2 as core_v3
-from envoy.config.core.v3 import config_source_pb2 as config_source_v3
 from envoy.config.core.v3 import extension_pb2 as extension_v3
 from envoy.config.route.v3 import route_components_pb2 as route_v3
 from envoy.extensions.common.ratelimit.v3 import ratelimit_pb2 as ratelimit_v3
@@ -42,6 +41,7 @@ from fluxgate.xds.httpfilters.bucket import (
     TokenBucketIR,
     token_bucket,
 )
+from fluxgate.xds.httpfilters.discovered import discovered_filter
 from fluxgate.xds.httpfilters.key_table import encode_value
 
 LOCAL_RATE_LIMIT_TYPE = (
@@ -153,17 +153,7 @@ class PlanLimit:
 
     def http_filter(self, gateway: Gateway) -> hcm_v3.HttpFilter | None:  # noqa: ARG002 - the hook's signature
         """The entry in the chain. Always there: a first plan must not change the listener."""
-        return hcm_v3.HttpFilter(
-            name=self.name,
-            disabled=True,
-            config_discovery=config_source_v3.ExtensionConfigSource(
-                config_source=config_source_v3.ConfigSource(
-                    ads=config_source_v3.AggregatedConfigSource(),
-                    resource_api_version="V3",
-                ),
-                type_urls=[LOCAL_RATE_LIMIT_TYPE],
-            ),
-        )
+        return discovered_filter(self.name, LOCAL_RATE_LIMIT_TYPE)
 
     def patch_route(self, route: HTTPRoute, message: route_v3.Route) -> None:
         """Switch the filter on where a key or the route itself brings a plan."""

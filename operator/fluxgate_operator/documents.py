@@ -18,6 +18,8 @@ from typing import cast
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from fluxgate_operator.errors import OperatorError
+
 MAX_FILE_BYTES = 4 * 1024 * 1024
 MAX_DOCUMENTS = 20_000
 MAX_NODES = 500_000
@@ -31,7 +33,7 @@ _TEXT_TAGS = frozenset({"tag:yaml.org,2002:str", "tag:yaml.org,2002:timestamp"})
 _MERGE = "tag:yaml.org,2002:merge"
 
 
-class DocumentError(Exception):
+class DocumentError(OperatorError):
     """A file or a document cannot be read. ``line`` and ``column`` count from one; 0 is unknown."""
 
     def __init__(self, message: str, line: int = 0, column: int = 0) -> None:

@@ -4,6 +4,7 @@ FluxGateError
 └── OperatorError
     ├── EnvoyNotFoundError   there is no Envoy binary
     ├── EnvoyAdminError      Envoy's admin interface does not answer
+    ├── DocumentError        a file or document cannot be read (in documents.py)
     ├── StateDirError        the state folder cannot be used
     └── PortTakenError       another process listens on a listener's port
 """

@@ -7,6 +7,7 @@ import socket
 import socketserver
 import struct
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
@@ -240,7 +241,7 @@ class _RawHandler(socketserver.BaseRequestHandler):
         self.server.upstream.forget(self.request)  # type: ignore[attr-defined]
 
 
-class _BrokenUpstream(_Upstream):
+class _BrokenUpstream(_Upstream, ABC):
     """Counts what arrives in ``seen`` and then misbehaves."""
 
     def __init__(self) -> None:
@@ -252,9 +253,9 @@ class _BrokenUpstream(_Upstream):
         with self._lock:
             self.seen += 1
 
+    @abstractmethod
     def act(self, connection: socket.socket) -> None:
         """Misbehave."""
-        raise NotImplementedError
 
 
 class ResettingUpstream(_BrokenUpstream):

@@ -23,7 +23,7 @@ from fluxgate.snapshot import SnapshotResource
 from fluxgate.xds import typeurl
 from fluxgate_xds.cache import SnapshotCache
 from fluxgate_xds.identity import Identities
-from fluxgate_xds.node_matcher import selects
+from fluxgate_xds.node_matcher import UnsupportedMatcherError, selects
 from fluxgate_xds.nodes import NodeRegistry
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -85,7 +85,7 @@ class ClientStatusService(csds_pb2_grpc.ClientStatusDiscoveryServiceServicer):  
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, reason)
         try:
             chosen = [node for node in visible if selects(request.node_matchers, node)]
-        except NotImplementedError as error:
+        except UnsupportedMatcherError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         contents = not request.exclude_resource_contents
         return status_v3.ClientStatusResponse(

@@ -12,13 +12,18 @@ from envoy.type.matcher.v3 import string_pb2 as string_v3
 from envoy.type.matcher.v3 import struct_pb2 as struct_v3
 from envoy.type.matcher.v3 import value_pb2 as value_v3
 
+from fluxgate.errors import FluxGateError
 from fluxgate.ports import NodeState
+
+
+class UnsupportedMatcherError(FluxGateError):
+    """A matcher of a kind that is not looked at; the message says which ones are."""
 
 
 def selects(matchers: Sequence[node_v3.NodeMatcher], node: NodeState) -> bool:
     """Whether any matcher selects ``node``; no matcher selects every node.
 
-    Raises ``NotImplementedError``, which says what to use instead, for regular
+    Raises :class:`UnsupportedMatcherError`, which says what to use instead, for regular
     expressions: they would let a reader keep the event loop busy.
     """
     return not matchers or any(_matches(matcher, node) for matcher in matchers)
@@ -61,13 +66,15 @@ def _value(matcher: value_v3.ValueMatcher, value: object) -> bool:
                 _value(matcher.list_match.one_of, each) for each in value
             )
         case kind:
-            raise NotImplementedError(f"metadata matcher {kind!r} is not supported")
+            raise UnsupportedMatcherError(f"metadata matcher {kind!r} is not supported")
 
 
 def _text(pattern: string_v3.StringMatcher, text: str) -> bool:
     kind = pattern.WhichOneof("match_pattern")
     if kind not in {"exact", "prefix", "suffix", "contains"}:
-        raise NotImplementedError(f"string matcher {kind!r}; use exact, prefix, suffix, contains")
+        raise UnsupportedMatcherError(
+            f"string matcher {kind!r}; use exact, prefix, suffix, contains"
+        )
     wanted: str = getattr(pattern, kind)
     if pattern.ignore_case:
         wanted, text = wanted.lower(), text.lower()

@@ -1,7 +1,7 @@
 """Says which paths below a folder may have changed, as soon as the kernel knows.
 
-inotify by asyncinotify: no thread, no polling, 0.1 ms from close-after-write to
-callback (docs/decisions/0006). Folders are watched, never files. Events only say
+inotify by asyncinotify: no thread, no polling, less than a millisecond from
+close-after-write to callback (docs/decisions/0006). Folders are watched, never files. Events only say
 "look again at this path": what really happened is read from the disk.
 """
 

@@ -71,3 +71,65 @@ class StandaloneSettings:
     probe_seconds: float = 5.0
     validations: int = 2
     validate_seconds: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseSettings:
+    """Leader election on a ``coordination.k8s.io`` Lease. Seconds.
+
+    A leader that could not renew for ``renew_deadline`` stops writing; another takes over when
+    the Lease is older than ``duration``.
+    """
+
+    name: str = "fluxgate-controller"
+    duration: float = 15.0
+    renew_deadline: float = 10.0
+    retry_period: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """Which part of which cluster is watched.
+
+    ``kubeconfig`` None means the pod's ServiceAccount, or the user's kubeconfig outside a pod.
+    ``namespaces`` empty means all. ``ingress_class`` empty means that Ingress is not an input.
+    ``resync_seconds`` is how often a list makes the store true without any reason.
+    """
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+    namespaces: tuple[str, ...] = ()
+    ingress_class: str = "fluxgate"
+    resync_seconds: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerSettings:
+    """``fluxgate controller``: one replica of the control plane on Kubernetes.
+
+    ``namespace`` is where its Lease, Secrets and Services are; ``identity`` its name in the Lease
+    (the pod's name); ``advertise`` the address at which other replicas reach it (the pod's IP).
+    ``tls_dir`` holds ``ca.crt``, ``tls.crt`` and ``tls.key`` made by others (cert-manager);
+    without it the controller makes its own, unless everything is on loopback and ``insecure``.
+    Ports: 0 picks a free one; ``webhook_port`` None serves no webhooks.
+    """
+
+    namespace: str
+    identity: str
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
+    advertise: str = "127.0.0.1"
+    xds_address: str = "127.0.0.1"
+    xds_port: int = 18000
+    http_address: str = "127.0.0.1"
+    http_port: int = 8081
+    webhook_address: str = "127.0.0.1"
+    webhook_port: int | None = None
+    tls_dir: Path | None = None
+    insecure: bool = False
+    service: str = "fluxgate-controller"
+    trust_domain: str = "cluster.local"
+    lease: LeaseSettings = field(default_factory=LeaseSettings)
+    holdoff: HoldoffSettings = field(default_factory=HoldoffSettings)
+    envoy_path: Path | None = None
+    validations: int = 2
+    validate_seconds: float = 20.0

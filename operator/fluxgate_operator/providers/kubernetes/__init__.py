@@ -1,0 +1,1 @@
+"""The Kubernetes provider: the API server is the source of truth."""

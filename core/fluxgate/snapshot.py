@@ -15,6 +15,7 @@ from itertools import chain, pairwise, repeat
 from operator import attrgetter
 from types import MappingProxyType
 
+from fluxgate.difference import fresh
 from fluxgate.errors import InconsistentSnapshotError
 from fluxgate.resources import ObjectRef
 from fluxgate.xds import typeurl
@@ -99,6 +100,28 @@ class ResourceSet:
         if len(named) < len(listed):
             twice = next(one for one, other in pairwise(names) if one == other)
             raise ValueError(f"two resources {listed[0].type_url} are named {twice!r}")
+        return cls._of_sorted(named)
+
+    def changed(self, made: Iterable[SnapshotResource], gone: Iterable[str]) -> ResourceSet:
+        """This set with ``made`` in the place of what had their names, and without ``gone``.
+
+        Equal resources change nothing; a set in which nothing changed is this very object.
+        """
+        named = dict(self.resources)
+        for name in gone:
+            named.pop(name, None)
+        known = len(named)
+        news = [each for each in made if named.get(each.name) != each]
+        named.update((each.name, each) for each in news)
+        if not news and len(named) == len(self.resources):
+            return self
+        if len(named) > known:
+            named = {name: named[name] for name in sorted(named)}
+        return self._of_sorted(named)
+
+    @classmethod
+    def _of_sorted(cls, named: dict[str, SnapshotResource]) -> ResourceSet:
+        listed = list(named.values())
         lasting = [resource for resource in listed if not resource.final]
         version = _type_version(listed)
         return cls(
@@ -173,13 +196,15 @@ class Snapshot:
                 continue
             if not before.keys() <= named.keys():
                 return False
-            for name, resource in named.items():
-                known = before.get(name)
-                if known is not None and known.references is resource.references:
-                    continue
-                if any(target not in self.of_type(kind) for kind, target in resource.references):
+            for resource in fresh(named.values(), before.values()):
+                known = before.get(resource.name)
+                held = known.references if known is not None else frozenset()
+                if held is not resource.references and not self._holds(resource.references - held):
                     return False
         return since.resources.keys() <= self.resources.keys()
+
+    def _holds(self, references: Iterable[tuple[str, str]]) -> bool:
+        return all(target in self.of_type(url) for url, target in references)
 
     def _dangling(self) -> bool:
         """Whether any reference leads nowhere; much cheaper than saying which."""

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from functools import cached_property
+from itertools import repeat
 from typing import TypeVar
 
+from fluxgate.difference import fresh
 from fluxgate.snapshot import SnapshotResource
 from fluxgate_xds.subscription import Subscription
 
@@ -35,7 +37,8 @@ class View:
     @cached_property
     def keys(self) -> frozenset[Reference]:
         """(type URL, name) of the resources."""
-        return frozenset((each.type_url, each.name) for each in self.listed)
+        urls = repeat(next(iter(self.resources.values())).type_url) if self.resources else ()
+        return frozenset(zip(urls, self.resources, strict=False))
 
     @cached_property
     def references(self) -> Mapping[str, frozenset[str]]:
@@ -112,13 +115,12 @@ class Views:
 
 
 def differing(old: Resources, new: Resources) -> frozenset[str]:
-    """The names under which two sets of resources of one type differ; one pass."""
+    """The names under which two sets of resources of one type differ."""
     gone = old.keys() - new.keys()
     changed = (
-        name
-        for name, resource in new.items()
-        if (before := old.get(name)) is not resource
-        and (before is None or before.version != resource.version)
+        resource.name
+        for resource in fresh(new.values(), old.values())
+        if (before := old.get(resource.name)) is None or before.version != resource.version
     )
     return frozenset(gone.union(changed))
 

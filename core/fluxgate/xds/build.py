@@ -9,14 +9,12 @@ from typing import Generic, TypeVar
 
 from envoy.config.listener.v3 import listener_pb2 as listener_v3
 
-from fluxgate.ir import ApiKeyTable, Cluster, EndpointIR, Gateway, ListenerIR
-from fluxgate.resources import ObjectRef
+from fluxgate.ir import ApiKeyTable, Gateway, ListenerIR
 from fluxgate.snapshot import ResourceSet, Snapshot, SnapshotResource
 from fluxgate.xds import typeurl
-from fluxgate.xds.cluster import build_cluster
-from fluxgate.xds.endpoint import build_load_assignment
 from fluxgate.xds.httpfilters import ordered_filters
 from fluxgate.xds.listener import build_listener, extension_names
+from fluxgate.xds.pools import PoolCache, build_pools
 from fluxgate.xds.probe import build_probe
 from fluxgate.xds.proto import payload_of
 from fluxgate.xds.proxyless import build_proxyless
@@ -26,10 +24,6 @@ from fluxgate.xds.secret import build_secret
 K = TypeVar("K")
 V = TypeVar("V")
 Reference = tuple[str, str]
-_Pool = tuple[tuple[EndpointIR, ...], tuple[ObjectRef, ...], bool]
-"""The endpoints of one upstream, the objects they come from, whether zones carry weights."""
-_Pools = tuple[str, tuple[Cluster, ...], bool]
-"""The CA bundle, the clusters and whether gRPC clients use them: all that CDS and EDS are made of."""
 
 
 @dataclass(slots=True)
@@ -51,19 +45,6 @@ class Memo(Generic[K, V]):
         self._round[name] = known
         return known[1]
 
-    def all(self, sources: Iterable[tuple[str, K]], make: Callable[[str, K], V]) -> list[V]:
-        """The values of all these names in one whole round; written for tens of thousands."""
-        last, now = self._last, self._round
-        values = []
-        for name, source in sources:
-            known = last.get(name)
-            if known is None or not (known[0] is source or known[0] == source):
-                known = (source, make(name, source))
-            now[name] = known
-            values.append(known[1])
-        self.end_round()
-        return values
-
     def end_round(self) -> None:
         """Forget what was not asked for since the last call."""
         self._last, self._round = self._round, {}
@@ -73,14 +54,10 @@ class Memo(Generic[K, V]):
 class BuildCache:
     """What the next :func:`build_snapshot` of the same gateway can take over from the last one."""
 
-    pools: Memo[_Pools, dict[str, ResourceSet]] = field(default_factory=Memo)
-    clusters: Memo[Cluster, SnapshotResource] = field(default_factory=Memo)
-    endpoints: Memo[_Pool, SnapshotResource] = field(default_factory=Memo)
+    pools: PoolCache = field(default_factory=PoolCache)
     extensions: Memo[Gateway, tuple[SnapshotResource, ...]] = field(default_factory=Memo)
     listeners: Memo[Gateway, tuple[SnapshotResource, ...]] = field(default_factory=Memo)
     proxyless: Memo[Gateway, tuple[SnapshotResource, ...]] = field(default_factory=Memo)
-    ca_bundle: str = ""
-    """What ``clusters`` was made with besides the clusters themselves."""
     sets: dict[str, ResourceSet] = field(default_factory=dict)
     snapshot: Snapshot | None = None
     """The last one, which was consistent."""
@@ -89,7 +66,7 @@ class BuildCache:
     def end_round(self, sets: dict[str, ResourceSet]) -> None:
         """Keep what this round made or asked for, forget the rest."""
         self.sets = sets
-        for memo in (self.pools, self.extensions, self.listeners, self.proxyless):
+        for memo in (self.extensions, self.listeners, self.proxyless):
             memo.end_round()
 
 
@@ -101,9 +78,7 @@ def build_snapshot(gateway: Gateway, cache: BuildCache | None = None) -> Snapsho
     is not there, which is a bug of the translator and never a user's mistake.
     """
     cache = BuildCache() if cache is None else cache
-    pools = cache.pools.get(
-        "pools", (gateway.ca_bundle, gateway.clusters, gateway.proxyless), _pools(cache)
-    )
+    pools = build_pools(gateway, cache.pools)
     direct = _proxyless(gateway, cache)
     parts: tuple[tuple[str, Iterable[SnapshotResource]], ...] = (
         (typeurl.SECRET, _secrets(gateway)),
@@ -120,65 +95,6 @@ def build_snapshot(gateway: Gateway, cache: BuildCache | None = None) -> Snapsho
     snapshot.require_consistent(cache.snapshot)
     cache.snapshot = snapshot
     return snapshot
-
-
-def _pools(cache: BuildCache) -> Callable[[_Pools], dict[str, ResourceSet]]:
-    def make(source: _Pools) -> dict[str, ResourceSet]:
-        ca_bundle, clusters, proxyless = source
-        if ca_bundle != cache.ca_bundle:
-            cache.ca_bundle, cache.clusters = ca_bundle, Memo()
-        made = {
-            typeurl.CLUSTER: cache.clusters.all(
-                ((cluster.name, cluster) for cluster in clusters), _cluster_maker(ca_bundle)
-            ),
-            typeurl.ENDPOINT: _endpoints(clusters, cache, weighted=proxyless),
-        }
-        return {url: ResourceSet.of(each, cache.sets.get(url)) for url, each in made.items()}
-
-    return make
-
-
-def _cluster_maker(ca_bundle: str) -> Callable[[str, Cluster], SnapshotResource]:
-    def make(name: str, cluster: Cluster) -> SnapshotResource:
-        references: list[Reference] = []
-        if not cluster.dns:
-            references.append((typeurl.ENDPOINT, cluster.eds_name))
-        if cluster.tls:
-            secrets = (cluster.tls.ca_secret, cluster.tls.client_secret)
-            references += [(typeurl.SECRET, secret) for secret in secrets if secret]
-        return SnapshotResource.of(
-            typeurl.CLUSTER,
-            name,
-            payload_of(build_cluster(cluster, ca_bundle=ca_bundle)),
-            references=references,
-            origins=cluster.origins,
-        )
-
-    return make
-
-
-def _endpoints(
-    clusters: tuple[Cluster, ...], cache: BuildCache, *, weighted: bool
-) -> list[SnapshotResource]:
-    """One resource an upstream: clusters of one upstream share its endpoints."""
-    by_name: dict[str, Cluster] = {}
-    for cluster in clusters:
-        if cluster.dns:
-            continue
-        other = by_name.setdefault(cluster.eds_name, cluster)
-        if other is not cluster and other.endpoints != cluster.endpoints:
-            raise ValueError(
-                f"clusters {other.name!r} and {cluster.name!r} share {cluster.eds_name!r} "
-                "but not its endpoints"
-            )
-
-    def make(name: str, source: _Pool) -> SnapshotResource:
-        endpoints, origins, _ = source
-        assignment = build_load_assignment(name, endpoints, weighted=weighted)
-        return SnapshotResource.of(typeurl.ENDPOINT, name, payload_of(assignment), origins=origins)
-
-    sources = ((name, (each.endpoints, each.origins, weighted)) for name, each in by_name.items())
-    return cache.endpoints.all(sources, make)
 
 
 def _secrets(gateway: Gateway) -> Iterator[SnapshotResource]:

@@ -13,6 +13,7 @@ from fluxgate_cli.commands import (
     bootstrap,
     crds,
     explain,
+    routes,
     run,
     status,
     validate,
@@ -46,12 +47,13 @@ def create_app() -> typer.Typer:
         status.status,
         validate.validate,
         explain.explain,
-        crds.crds,
         bootstrap.bootstrap,
         version.version,
     ):
         app.command(epilog=EPILOG, no_args_is_help=command in _NEED_ARGUMENTS)(command)
     app.add_typer(api_keys.create_app(), name="api-keys")
+    app.add_typer(crds.create_app(), name="crds")
+    app.add_typer(routes.create_app(), name="routes")
     return app
 
 

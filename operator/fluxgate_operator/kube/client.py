@@ -25,6 +25,8 @@ MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 PAGE = 500
 
+_DRY_RUN = {"dryRun": "All"}
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -144,19 +146,34 @@ class KubeClient:
         return await self.request("PATCH", path, body=patch, content_type=MERGE_PATCH)
 
     async def apply(
-        self, type_: KubeType, namespace: str | None, body: Document, *, manager: str, force: bool
+        self,
+        type_: KubeType,
+        namespace: str | None,
+        body: Document,
+        *,
+        manager: str,
+        force: bool,
+        dry_run: bool = False,
     ) -> Document:
         """Server-side apply: own exactly the fields that ``body`` names."""
         query = {"fieldManager": manager, "force": "true" if force else "false"}
+        query |= _DRY_RUN if dry_run else {}
         path = type_.path(namespace, body["metadata"]["name"])
         return await self.request("PATCH", path, body=body, content_type=APPLY_PATCH, query=query)
 
     async def delete(
-        self, type_: KubeType, namespace: str | None, name: str, *, uid: str | None = None
+        self,
+        type_: KubeType,
+        namespace: str | None,
+        name: str,
+        *,
+        uid: str | None = None,
+        dry_run: bool = False,
     ) -> Document:
         """Delete; with ``uid`` only that very object (409 otherwise)."""
         body = {"preconditions": {"uid": uid}} if uid is not None else None
-        return await self.request("DELETE", type_.path(namespace, name), body=body)
+        query = _DRY_RUN if dry_run else None
+        return await self.request("DELETE", type_.path(namespace, name), body=body, query=query)
 
     async def request(
         self,

@@ -1,0 +1,1 @@
+"""The public route catalogue: what it says, and Routes in a cluster made to say the same."""

@@ -78,13 +78,15 @@ class LeaseSettings:
     """Leader election on a ``coordination.k8s.io`` Lease. Seconds.
 
     A leader that could not renew for ``renew_deadline`` stops writing; another takes over when
-    the Lease is older than ``duration``.
+    the Lease is older than ``duration``. The leader renews every ``retry_period``, the others
+    look every ``poll_period``: that is how long a graceful hand-over takes at most.
     """
 
     name: str = "fluxgate-controller"
     duration: float = 15.0
     renew_deadline: float = 10.0
     retry_period: float = 2.0
+    poll_period: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,19 @@ class ObjectRef(NamedTuple):
     name: str
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.namespace}/{self.name}"
+        shown = self.source or self
+        return f"{shown.kind} {shown.namespace}/{shown.name}"
+
+    @property
+    def source(self) -> ObjectRef | None:
+        """What an object that no one wrote was made from; None for any other.
+
+        Such an object is named ``<kind>:<name>:<part>`` (an Ingress' rule is the Route
+        ``Ingress:web:0-1``). No name in Kubernetes holds a colon, so it meets no user's object, and
+        it prints as what it was made from, which is where people can change something.
+        """
+        kind, colon, rest = self.name.partition(":")
+        return ObjectRef(kind, self.namespace, rest.partition(":")[0]) if colon else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +81,30 @@ class ServiceEndpoints:
     ports: Mapping[int, tuple[Endpoint, ...]]
 
 
-Object = Resource | Secret | ServiceEndpoints
+@dataclass(frozen=True, slots=True)
+class ServerCertificate:
+    """A Secret of type kubernetes.io/tls for clients that ask for one of ``hosts`` (SNI)."""
+
+    secret: ObjectRef
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCertificates:
+    """Certificates that a gateway's HTTPS listeners present besides their own.
+
+    ``name`` is that of the object in ``namespace`` they were made from (an Ingress), ``created``
+    its creation time: of two that claim a host the older has it.
+    """
+
+    namespace: str
+    name: str
+    gateway: ObjectRef
+    created: str
+    certificates: tuple[ServerCertificate, ...]
+
+
+Object = Resource | Secret | ServiceEndpoints | ServerCertificates
 T = TypeVar("T", bound=Object)
 
 
@@ -79,6 +114,8 @@ def ref_of(obj: Object) -> ObjectRef:
         return ObjectRef("Secret", obj.namespace, obj.name)
     if isinstance(obj, ServiceEndpoints):
         return ObjectRef("Service", obj.namespace, obj.name)
+    if isinstance(obj, ServerCertificates):
+        return ObjectRef("ServerCertificates", obj.namespace, obj.name)
     return ObjectRef(obj.kind, obj.metadata.namespace, obj.metadata.name)
 
 
@@ -158,6 +195,11 @@ class Resources:
     def services(self) -> Mapping[ObjectRef, ServiceEndpoints]:
         """The endpoints of all Services that something refers to."""
         return self._kind(ServiceEndpoints, "Service")
+
+    @property
+    def server_certificates(self) -> Mapping[ObjectRef, ServerCertificates]:
+        """Certificates besides those that GatewayConfigs name."""
+        return self._kind(ServerCertificates, "ServerCertificates")
 
     def get(self, ref: ObjectRef) -> Object | None:
         """The object with this identity, if there is one."""

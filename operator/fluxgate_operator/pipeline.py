@@ -31,6 +31,8 @@ class CachedPipeline:
     """Translates and builds, reusing what did not change since its last call."""
 
     choose: Choose = lambda gateways: gateways
+    exposes: bool = False
+    """Whether the process makes what ``spec.exposure`` asks for."""
     _translated: TranslateCache = field(default_factory=TranslateCache)
     _built: dict[str, BuildCache] = field(default_factory=dict)
     _last: dict[str, tuple[Gateway, Snapshot]] = field(default_factory=dict)
@@ -41,7 +43,9 @@ class CachedPipeline:
         Raises on a bug of the core only; the caches then start afresh.
         """
         try:
-            translation = translate(resources, TranslateOptions(set_aside), self._translated)
+            translation = translate(
+                resources, TranslateOptions(set_aside, self.exposes), self._translated
+            )
             gateways = self.choose(translation.gateways)
             snapshots = {name: self._snapshot(name, each) for name, each in gateways.items()}
         except Exception:

@@ -24,6 +24,7 @@ from fluxgate.ir.gateway import (
     ListenerIR,
     ListenerTLSIR,
     RouteTable,
+    ServerNamesIR,
     VirtualHost,
 )
 from fluxgate.ir.match import (
@@ -80,6 +81,7 @@ __all__ = [
     "RouteAction",
     "RouteMatch",
     "RouteTable",
+    "ServerNamesIR",
     "Thresholds",
     "ValueKind",
     "ValueMatch",

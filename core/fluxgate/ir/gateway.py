@@ -22,13 +22,22 @@ class CertificateIR:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerNamesIR:
+    """A certificate, by its SDS name, for clients that ask for one of ``server_names``."""
+
+    certificate: str
+    server_names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ListenerTLSIR:
-    """TLS termination. Certificates are SDS names."""
+    """TLS termination. Certificates are SDS names; ``by_name`` come before ``certificates``."""
 
     certificates: tuple[str, ...]
     min_version: str = "1.2"
     client_ca: str = ""
     client_certificate_optional: bool = False
+    by_name: tuple[ServerNamesIR, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ def _certificate_names(base: Gateway, clusters: tuple[Cluster, ...]) -> Iterator
         if listener.tls is not None:
             yield from listener.tls.certificates
             yield listener.tls.client_ca
+            yield from (each.certificate for each in listener.tls.by_name)
     for cluster in clusters:
         if cluster.tls is not None:
             yield cluster.tls.ca_secret
@@ -89,7 +90,7 @@ def finish_statuses(view: View) -> None:
         if isinstance(obj, Resource):
             rejected = view.changes.rejected.get(ref)
             generation = obj.metadata.generation
-            findings = (*_findings(ref, view), *without_effect(obj))
+            findings = (*_findings(ref, view), *without_effect(obj, exposes=view.exposes))
             view.statuses[ref] = status_of(ref, generation, findings, rejected)
         else:
             view.statuses.pop(ref, None)

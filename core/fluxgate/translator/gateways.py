@@ -15,11 +15,12 @@ from fluxgate.ir import (
     ListenerTLSIR,
     PlanBucket,
 )
-from fluxgate.resources import ObjectRef, ref_of
+from fluxgate.resources import ObjectRef, ServerCertificates, ref_of
 from fluxgate.translator.certificates import SecretLookup, resolve_ca, resolve_certificate
 from fluxgate.translator.findings import Finding, invalid, partly
 from fluxgate.translator.policies import attachment
 from fluxgate.translator.result import gateway_key
+from fluxgate.translator.server_certificates import server_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +49,20 @@ class GatewayFact:
     findings: tuple[Finding, ...]
 
 
-def build_gateway(config: GatewayConfig, lookup: SecretLookup) -> GatewayFact:
-    """Translate one GatewayConfig; a listener whose certificate is missing is left out."""
+def build_gateway(
+    config: GatewayConfig, lookup: SecretLookup, added: tuple[ServerCertificates, ...] = ()
+) -> GatewayFact:
+    """Translate one GatewayConfig; a listener whose certificate is missing is left out.
+
+    ``added`` are certificates for its HTTPS listeners that the config itself does not name.
+    """
     ref, spec = ref_of(config), config.spec
     key = gateway_key(ref)
     findings: list[Finding] = []
     listeners = tuple(
         built
         for index, each in enumerate(spec.listeners)
-        if (built := _listener(each, f"spec.listeners[{index}]", ref, lookup, findings))
+        if (built := _listener(each, f"spec.listeners[{index}]", ref, lookup, findings, added))
     )
     if not listeners:
         findings.append(invalid("spec.listeners: none of the listeners can be served"))
@@ -112,6 +118,7 @@ def _listener(
     owner: ObjectRef,
     lookup: SecretLookup,
     findings: list[Finding],
+    added: tuple[ServerCertificates, ...],
 ) -> ListenerIR | None:
     tls = None
     if listener.tls is not None:
@@ -138,6 +145,7 @@ def _listener(
             listener.tls.min_version,
             client_ca,
             client_certificate_optional=validation is not None and validation.optional,
+            by_name=server_names(listener.hostnames, added, lookup),
         )
     return ListenerIR(
         name=listener.name,

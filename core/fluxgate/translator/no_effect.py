@@ -21,10 +21,12 @@ class Unused:
     """A field by its JSON path (``[]`` for every item of a list).
 
     ``protects``: who sets it counts on being protected by it, so the object is not accepted.
+    ``standalone``: it has an effect where the process exposes gateways, on Kubernetes.
     """
 
     path: str
     protects: bool = False
+    standalone: bool = False
 
 
 NO_EFFECT: Mapping[str, tuple[Unused, ...]] = MappingProxyType(
@@ -35,7 +37,7 @@ NO_EFFECT: Mapping[str, tuple[Unused, ...]] = MappingProxyType(
             Unused("spec.logging.level"),
             Unused("spec.tracing"),
             Unused("spec.limits.maxRequestBodyBytes", protects=True),
-            Unused("spec.exposure"),
+            Unused("spec.exposure", standalone=True),
         ),
         "Route": (Unused("spec.workspace"),),
         "Backend": (Unused("spec.weight"),),
@@ -65,11 +67,15 @@ SAID_ELSEWHERE: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Fields that need no effect: they inform people, or another field says the same."""
 
 
-def without_effect(obj: Resource) -> tuple[Finding, ...]:
-    """What to say about the fields of ``obj`` that are set, not to their default, and unused."""
+def without_effect(obj: Resource, *, exposes: bool = False) -> tuple[Finding, ...]:
+    """What to say about the fields of ``obj`` that are set, not to their default, and unused.
+
+    ``exposes``: the process makes what ``spec.exposure`` asks for.
+    """
     table = NO_EFFECT.get(obj.kind)
     if table is None:
         return ()
+    table = tuple([each for each in table if not (exposes and each.standalone)])
     found = {unused: tuple(_set(obj, unused.path.split("."), "")) for unused in table}
     protecting = [path for unused, paths in found.items() if unused.protects for path in paths]
     others = [path for unused, paths in found.items() if not unused.protects for path in paths]

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from fluxgate.api.v1alpha1 import Resource
 from fluxgate.ir import Gateway
-from fluxgate.resources import Object, ObjectRef, Secret
+from fluxgate.resources import Object, ObjectRef, Secret, ServerCertificates
 from fluxgate.status import ObjectStatus
 
 
@@ -24,9 +24,14 @@ class SetAside:
 
 @dataclass(frozen=True, slots=True)
 class TranslateOptions:
-    """``set_aside`` objects are left out for as long as :func:`spec_digest` still agrees."""
+    """``set_aside`` objects are left out for as long as :func:`spec_digest` still agrees.
+
+    ``exposes`` says that the process makes what ``spec.exposure`` asks for; where none does
+    (outside Kubernetes), a GatewayConfig that asks is told so.
+    """
 
     set_aside: Mapping[ObjectRef, SetAside] = field(default_factory=lambda: MappingProxyType({}))
+    exposes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,8 @@ def spec_digest(obj: Object) -> str:
     elif isinstance(obj, Secret):
         parts = (f"{name}={value.reveal().hex()}" for name, value in sorted(obj.data.items()))
         payload = "\n".join((obj.type, *parts)).encode()
+    elif isinstance(obj, ServerCertificates):
+        payload = repr(obj).encode()
     else:
         payload = repr(sorted(obj.ports.items())).encode()
     return hashlib.sha256(payload).hexdigest()

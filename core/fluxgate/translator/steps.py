@@ -7,13 +7,14 @@ first translation is the same walk with everything changed.
 
 from __future__ import annotations
 
-from fluxgate.resources import ObjectRef, Secret
+from fluxgate.resources import ObjectRef, Secret, ref_of
 from fluxgate.translator.backends import resolve_backend
 from fluxgate.translator.destinations import Resolved
 from fluxgate.translator.gateways import GatewayFact, build_gateway
 from fluxgate.translator.key_table import read_key
 from fluxgate.translator.policies import read_plugin
 from fluxgate.translator.routes import compile_route
+from fluxgate.translator.server_certificates import certificates_for
 from fluxgate.translator.serving import Fragment, Part, Serving
 from fluxgate.translator.tenants import build_tenants
 from fluxgate.translator.upstreams import resolve_upstream, upstream_pool
@@ -39,7 +40,10 @@ def process_tenants(view: View) -> None:
 def process_gateways(view: View) -> None:
     """Translate the GatewayConfigs that changed, or whose Secrets did."""
     changed = view.changed("GatewayConfig")
-    changed |= view.dependent("GatewayConfig", view.changed("Secret"))
+    added = view.changed("ServerCertificates")
+    changed |= view.dependent("GatewayConfig", view.changed("Secret") | added)
+    now = view.resources.server_certificates
+    changed |= {now[ref].gateway for ref in added if ref in now}
     for ref in changed:
         before, after = view.gateways.pop(ref, None), _gateway(ref, view)
         if after is not None:
@@ -57,13 +61,14 @@ def _gateway(ref: ObjectRef, view: View) -> GatewayFact | None:
         view.dependents.drop(ref)
         view.note(ref, None if config is None else ())
         return None
-    looked_at: set[ObjectRef] = set()
+    added = certificates_for(view.resources, ref)
+    looked_at: set[ObjectRef] = {ref_of(each) for each in added}
 
     def lookup(secret: ObjectRef) -> Secret | None:
         looked_at.add(secret)
         return view.secret(secret)
 
-    fact = build_gateway(config, lookup)
+    fact = build_gateway(config, lookup, added)
     view.dependents.put(ref, frozenset(looked_at))
     view.note(ref, fact.findings)
     return fact

@@ -66,7 +66,9 @@ def translate(
     """
     cache = cache or TranslateCache()
     view = cache.take(resources)
-    view.dirty = view.changes.update(resources, options or TranslateOptions())
+    options = options or TranslateOptions()
+    view.exposes = options.exposes
+    view.dirty = view.changes.update(resources, options)
     for step in STEPS:
         step(view)
     gateways = finish_gateways(view)

@@ -44,6 +44,8 @@ class View:
     """
 
     resources: Resources
+    exposes: bool = False
+    """Whether what ``spec.exposure`` asks for is made."""
     changes: Changes = field(default_factory=Changes)
     dirty: set[ObjectRef] = field(default_factory=set)
     tenants: TenantIndex = field(default_factory=TenantIndex)

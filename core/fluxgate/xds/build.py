@@ -159,7 +159,8 @@ def _listener_references(gateway: Gateway, group: Iterable[ListenerIR]) -> Itera
     for listener in group:
         yield typeurl.ROUTE, listener.route_table
         if listener.tls:
-            for name in (*listener.tls.certificates, listener.tls.client_ca):
+            by_name = (each.certificate for each in listener.tls.by_name)
+            for name in (*listener.tls.certificates, listener.tls.client_ca, *by_name):
                 if name:
                     yield typeurl.SECRET, name
 

@@ -6,7 +6,8 @@ drains its connections, so all of that arrives by RDS and ECDS instead.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from envoy.config.common.mutation_rules.v3 import mutation_rules_pb2 as mutation_rules_v3
 from envoy.config.core.v3 import protocol_pb2 as protocol_v3
@@ -51,7 +52,7 @@ def build_listener(gateway: Gateway, group: Sequence[ListenerIR]) -> listener_v3
     message = listener_v3.Listener(
         name=first.name,
         per_connection_buffer_limit_bytes=uint32(_CONNECTION_BUFFER_BYTES),
-        filter_chains=[_filter_chain(gateway, listener) for listener in group],
+        filter_chains=[chain for listener in group for chain in _chains(gateway, listener)],
     )
     message.address.socket_address.address = first.address
     message.address.socket_address.port_value = first.port
@@ -61,8 +62,23 @@ def build_listener(gateway: Gateway, group: Sequence[ListenerIR]) -> listener_v3
     return message
 
 
-def _filter_chain(gateway: Gateway, listener: ListenerIR) -> listener_components_v3.FilterChain:
-    chain = listener_components_v3.FilterChain(name=listener.name)
+def _chains(gateway: Gateway, listener: ListenerIR) -> Iterator[listener_components_v3.FilterChain]:
+    """A chain for every certificate that goes by server name, then the listener's own.
+
+    Envoy drains only the chains that changed when nothing else of a listener did.
+    """
+    if listener.tls is not None:
+        for each in listener.tls.by_name:
+            tls = replace(listener.tls, certificates=(each.certificate,), by_name=())
+            named = replace(listener, server_names=each.server_names, tls=tls)
+            yield _filter_chain(gateway, named, f"{listener.name}/{each.certificate}")
+    yield _filter_chain(gateway, listener, listener.name)
+
+
+def _filter_chain(
+    gateway: Gateway, listener: ListenerIR, name: str
+) -> listener_components_v3.FilterChain:
+    chain = listener_components_v3.FilterChain(name=name)
     if listener.tls:
         chain.filter_chain_match.transport_protocol = "tls"
         chain.filter_chain_match.server_names.extend(

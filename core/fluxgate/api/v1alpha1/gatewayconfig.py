@@ -163,13 +163,75 @@ class RequestId(Model):
     )
 
 
+class ExposedPort(Model):
+    """The port of the fleet's Service that leads to one listener."""
+
+    listener: ObjectName
+    port: Port | None = Field(default=None, description="The listener's own port when absent.")
+    node_port: Port | None = Field(
+        default=None,
+        description="Chosen by the cluster when absent; for LoadBalancer and NodePort.",
+    )
+
+
+LabelKey = Annotated[str, StringConstraints(min_length=1, max_length=317)]
+LabelValue = Annotated[
+    str, StringConstraints(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$", max_length=63)
+]
+
+
 class Exposure(Model):
-    """How the fleet is reached from outside the cluster."""
+    """How the fleet is reached from outside the cluster.
+
+    The operator makes the objects in the GatewayConfig's namespace, where the fleet's pods are,
+    and removes them with it.
+    """
 
     kind: Literal["Ingress", "OpenShiftRoute", "LoadBalancer", "NodePort", "None"] = "None"
-    class_name: Name | None = None
-    annotations: Annotations = Field(default_factory=dict)
-    tls_secret_ref: SecretRef | None = None
+    class_name: Name | None = Field(
+        default=None, description="IngressClass of an Ingress, or loadBalancerClass of a Service."
+    )
+    annotations: Annotations = Field(
+        default_factory=dict, description="On the objects that are made; they win over ours."
+    )
+    tls_secret_ref: SecretRef | None = Field(
+        default=None,
+        description="Certificate of an Ingress or OpenShift Route, where TLS ends before the fleet.",
+    )
+    selector: Annotated[dict[LabelKey, LabelValue], Field(max_length=16)] = Field(
+        default_factory=dict,
+        description="Labels of the fleet's pods; gateway.fluxgate.io/gateway: <name> when empty.",
+    )
+    service_name: ObjectName | None = Field(
+        default=None,
+        description="An existing Service of the fleet, for Ingress and OpenShiftRoute; "
+        "made from selector when absent.",
+    )
+    ports: Annotated[tuple[ExposedPort, ...], Field(max_length=64)] = ()
+    stream_timeout: Duration = Field(
+        default="1h",
+        description="How long an ingress controller in front may keep a silent stream open.",
+    )
+    external_traffic_policy: Literal["Cluster", "Local"] = Field(
+        default="Cluster",
+        description="Local keeps the client's address; for LoadBalancer and NodePort.",
+    )
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "ports",
+            "two ports name the same listener",
+            "!has(self.ports) || self.ports.all(a, "
+            "self.ports.exists_one(b, b.listener == a.listener))",
+            lambda self: unique(each.listener for each in self.ports),
+        ),
+        Rule(
+            "serviceName",
+            "serviceName is for Ingress and OpenShiftRoute; the other kinds make the Service",
+            "!has(self.serviceName) || self.kind in ['Ingress', 'OpenShiftRoute']",
+            lambda self: self.service_name is None or self.kind in ("Ingress", "OpenShiftRoute"),
+        ),
+    )
 
 
 class Limits(Model):

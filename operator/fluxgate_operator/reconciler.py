@@ -9,6 +9,7 @@ ours and never a user's mistake, the last good snapshot stays published and
 from __future__ import annotations
 
 import asyncio
+import time
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,13 @@ from fluxgate_operator.pipeline import Built, SetAsides
 from fluxgate_operator.settings import HoldoffSettings
 
 _HISTORY = 4096
+
+Observe = Callable[[float, bool], None]
+"""Told of every turn: how many seconds it took, and whether it succeeded."""
+
+
+def _unobserved(_seconds: float, _succeeded: bool) -> None:
+    """Nobody counts turns."""
 
 
 class Pipeline(Protocol):
@@ -61,7 +69,9 @@ class Reconciler:
         synced: Callable[[], Awaitable[None]],
         log: FilteringBoundLogger,
         holdoff: HoldoffSettings | None = None,
+        observe: Observe = _unobserved,
     ) -> None:
+        self._observe = observe
         self._store = store
         self._pipeline = pipeline
         self._sink = sink
@@ -105,6 +115,12 @@ class Reconciler:
 
     def reconcile(self) -> bool:
         """One turn, now. Returns whether it succeeded."""
+        began = time.perf_counter()
+        succeeded = self._turn()
+        self._observe(time.perf_counter() - began, succeeded)
+        return succeeded
+
+    def _turn(self) -> bool:
         resources = self._store.freeze()
         before = self.current
         try:

@@ -103,6 +103,10 @@ class SnapshotCache:
         """The views of ``gateway``; changed by :class:`Watch` only."""
         return self._watches.setdefault(gateway, set())
 
+    def complete(self) -> None:
+        """Whoever publishes has published all there is, be it nothing at all."""
+        self._filled.set()
+
     async def filled(self) -> None:
-        """Return when at least one snapshot has been published."""
+        """Return when a snapshot has been published, or it is known that there is none."""
         await self._filled.wait()

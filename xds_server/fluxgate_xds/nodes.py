@@ -23,6 +23,8 @@ class Counters:
     responses: int = 0
     response_bytes: int = 0
     nacks: int = 0
+    nacks_by_type: dict[str, int] = field(default_factory=dict)
+    """The same by type URL."""
 
 
 @dataclass(slots=True, eq=False)
@@ -100,10 +102,10 @@ class NodeRegistry:
         before = entry.state
         known = before.types
         entry.state = replace(before, types=types, snapshot=snapshot, last_seen=self.clock())
-        self.counters.nacks += sum(
-            state.nack is not None and state.nack != known.get(url, TypeState()).nack
-            for url, state in types.items()
-        )
+        for url, state in types.items():
+            if state.nack is not None and state.nack != known.get(url, TypeState()).nack:
+                self.counters.nacks += 1
+                self.counters.nacks_by_type[url] = self.counters.nacks_by_type.get(url, 0) + 1
         if types != known or snapshot != before.snapshot:
             self._notify()
 

@@ -7,7 +7,7 @@ what is here runs on the event loop of the caller.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -24,6 +24,14 @@ Document = dict[str, Any]
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 PAGE = 500
+
+Observe = Callable[[str, int], None]
+"""Told of every request: its method, and the code of its answer, 0 without one."""
+
+
+def _unobserved(_method: str, _code: int) -> None:
+    """The request is nobody's business."""
+
 
 _DRY_RUN = {"dryRun": "All"}
 
@@ -59,8 +67,10 @@ class KubeClient:
         user_agent: str = "fluxgate",
         timeout: float = 30.0,
         connections: int = 32,
+        observe: Observe = _unobserved,
     ) -> None:
         self._access = access
+        self._observe = observe
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=access.tls, limit=connections),
             timeout=aiohttp.ClientTimeout(total=timeout, connect=10.0),
@@ -201,8 +211,10 @@ class KubeClient:
                 text = await response.text()
                 code, after = response.status, response.headers.get("retry-after", "")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self._observe(method, 0)
             reason = str(error) or type(error).__name__
             raise KubeUnreachableError(f"{method} {path}: {reason}") from error
+        self._observe(method, code)
         answer = _json_or_text(text)
         if code >= 400:
             raise api_error(code, answer, float(after) if after.isdigit() else None)

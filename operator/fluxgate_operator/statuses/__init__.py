@@ -1,0 +1,6 @@
+"""Writes the conditions of our objects to the API server."""
+
+from fluxgate_operator.statuses.settings import StatusSettings
+from fluxgate_operator.statuses.writer import StatusWriter
+
+__all__ = ["StatusSettings", "StatusWriter"]

@@ -1,0 +1,271 @@
+"""Keeps the status of every object as the control plane sees it; the leader's work.
+
+Compares before it writes: a patch that changes nothing costs the API server as much as any
+other. Every patch carries the resource version it was made for, so that what a paused former
+leader still sends is refused once anybody else has written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any
+
+from structlog.typing import FilteringBoundLogger
+
+from fluxgate.difference import fresh
+from fluxgate.resources import ObjectRef
+from fluxgate.status import ObjectStatus
+from fluxgate_operator.election.clock import Clock, uptime
+from fluxgate_operator.kube.client import KubeClient
+from fluxgate_operator.kube.errors import (
+    ConflictError,
+    InvalidError,
+    KubeApiError,
+    KubeError,
+    NotFoundError,
+)
+from fluxgate_operator.kube.types import OUR_TYPES
+from fluxgate_operator.providers.kubernetes.intake import FactsReader, ObjectFacts
+from fluxgate_operator.statuses.conditions import (
+    Change,
+    Urgency,
+    change_of,
+    invalid_status,
+    patch_of,
+)
+from fluxgate_operator.statuses.memory import Known, Memory
+from fluxgate_operator.statuses.queue import StatusQueue
+from fluxgate_operator.statuses.settings import StatusSettings
+
+_TYPES = {each.kind: each for each in OUR_TYPES}
+_SLICE = 0.002
+"""Seconds of comparing without letting others run."""
+
+Read = Callable[[], Mapping[ObjectRef, ObjectStatus]]
+Extras = Callable[[ObjectRef], Mapping[str, Any]]
+
+
+@dataclass(slots=True)
+class StatusCounters:
+    """Totals since the start of the process."""
+
+    compared: int = 0
+    written: int = 0
+    conflicts: int = 0
+    failed: int = 0
+
+
+class StatusWriter:
+    """Writes statuses while ``leading()``; run :meth:`run`, and :meth:`poke` on every change.
+
+    ``read`` gives the status of every object; one that did not change has to be the same
+    Python object as before (as :class:`~fluxgate_operator.status_book.StatusBook` does it).
+    ``extras`` gives fields of the status besides the conditions.
+    """
+
+    def __init__(
+        self,
+        client: KubeClient,
+        facts: FactsReader,
+        read: Read,
+        leading: Callable[[], bool],
+        log: FilteringBoundLogger,
+        settings: StatusSettings | None = None,
+        extras: Extras | None = None,
+        clock: Clock = uptime,
+    ) -> None:
+        self._client = client
+        self._facts = facts
+        self._read = read
+        self._leading = leading
+        self._log = log
+        self._settings = settings or StatusSettings()
+        self._extras = extras or (lambda _: MappingProxyType({}))
+        self._clock = clock
+        self._queue = StatusQueue()
+        self._memory = Memory()
+        self._statuses: Mapping[ObjectRef, ObjectStatus] = {}
+        self._troubled: Mapping[ObjectRef, ObjectFacts] = {}
+        self._compare_all_at = 0.0
+        self._quiet_until = 0.0
+        self._backoff = self._settings.backoff
+        self._poked = asyncio.Event()
+        self._work = asyncio.Condition()
+        self._searching = asyncio.Lock()
+        self.counters = StatusCounters()
+
+    @property
+    def waiting(self) -> int:
+        """How many objects are still to be looked at."""
+        return len(self._queue)
+
+    def poke(self) -> None:
+        """Statuses, nodes or leadership changed; look soon."""
+        self._poked.set()
+
+    async def run(self) -> None:
+        """Follow and write until cancelled; nothing is sent after that."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow())
+            for _ in range(self._settings.concurrency):
+                group.create_task(self._work_off())
+
+    async def _follow(self) -> None:
+        while True:
+            self._poked.clear()
+            if self._leading():
+                self._scan()
+            else:
+                self._forget()
+            due = self._queue.wake(self._clock())
+            if len(self._queue):
+                async with self._work:
+                    self._work.notify(len(self._queue))
+            await self._wait(due)
+
+    async def _wait(self, due: float | None) -> None:
+        """Until somebody pokes, or something is due; a second at most, for ``leading`` is a clock."""
+        pause = 1.0 if due is None else min(1.0, max(0.0, due - self._clock()))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await self._poked.wait()
+        await asyncio.sleep(self._settings.coalesce_seconds)
+
+    def _scan(self) -> None:
+        """Queue what changed since the last look; everything, now and then."""
+        now = self._clock()
+        statuses, troubled = self._read(), self._facts.troubled()
+        if now >= self._compare_all_at:
+            self._compare_all_at = now + self._settings.resync_seconds
+            self._memory.forget_seen(self._facts)
+            self._queue.add(statuses)
+            self._queue.add(troubled)
+        else:
+            self._queue.add(
+                status.ref for status in fresh(statuses.values(), self._statuses.values())
+            )
+            self._queue.add(
+                ref for ref, facts in troubled.items() if self._troubled.get(ref) != facts
+            )
+        self._statuses, self._troubled = statuses, dict(troubled)
+
+    def _forget(self) -> None:
+        """Another replica writes: on our return everything is compared."""
+        self._queue.clear()
+        self._memory.clear()
+        self._statuses, self._troubled, self._compare_all_at = {}, {}, 0.0
+
+    async def _work_off(self) -> None:
+        while True:
+            facts, known, change = await self._next()
+            try:
+                await self._write(facts, known, change)
+            finally:
+                self._queue.release(facts.ref)
+
+    async def _next(self) -> tuple[ObjectFacts, Known, Change]:
+        """The next patch. One worker looks for it at a time, in slices, so that others run."""
+        async with self._searching:
+            while True:
+                async with self._work:
+                    await self._work.wait_for(lambda: len(self._queue) > 0)
+                await self._keep_quiet()
+                ends = self._clock() + _SLICE
+                while self._clock() < ends and (ref := self._queue.take()) is not None:
+                    if (found := self._needed(ref)) is not None:
+                        return found
+                    self._queue.release(ref)
+                await asyncio.sleep(0)
+
+    async def _keep_quiet(self) -> None:
+        """The API server asked for, or needs, a pause."""
+        left = self._quiet_until - self._clock()
+        if left > 0:
+            await asyncio.sleep(left)
+
+    def _needed(self, ref: ObjectRef) -> tuple[ObjectFacts, Known, Change] | None:
+        """The patch ``ref`` needs now, if it needs one now."""
+        self.counters.compared += 1
+        facts = self._facts.facts(ref)
+        wanted = self._wanted(ref, facts)
+        if facts is None or wanted is None:
+            self._queue.settle(ref)
+            return None
+        known = self._memory.known(facts)
+        if known.refused:
+            # the watch has not shown us yet what is there; asking again would be refused again
+            self._queue.again_at(ref, self._clock() + self._settings.backoff)
+            return None
+        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        change = change_of(known.status, wanted, stamp, self._extras(ref))
+        if change.urgency is Urgency.NEVER:
+            self._queue.settle(ref)
+            return None
+        return (facts, known, change) if self._is_due(ref, change) else None
+
+    def _wanted(self, ref: ObjectRef, facts: ObjectFacts | None) -> ObjectStatus | None:
+        if facts is not None and facts.problems:
+            return invalid_status(facts)
+        return self._statuses.get(ref)
+
+    def _is_due(self, ref: ObjectRef, change: Change) -> bool:
+        settings, now = self._settings, self._clock()
+        if change.urgency is Urgency.NOW:
+            return True
+        lost = change.urgency is Urgency.LOST
+        hold = settings.lost_seconds if lost else settings.pending_seconds
+        return self._queue.postpone(ref, now + hold) <= now
+
+    async def _write(self, facts: ObjectFacts, known: Known, change: Change) -> None:
+        ref = facts.ref
+        if not self._leading():
+            return
+        try:
+            answer = await self._client.merge_patch(
+                _TYPES[ref.kind],
+                ref.namespace,
+                ref.name,
+                patch_of(facts, change, known.version),
+                subresource="status",
+            )
+        except KubeError as error:
+            self._failed(facts, known, error)
+            return
+        self._memory.wrote(ref, answer)
+        self._queue.settle(ref)
+        self._backoff = self._settings.backoff
+        self.counters.written += 1
+
+    def _failed(self, facts: ObjectFacts, known: Known, error: KubeError) -> None:
+        ref = facts.ref
+        if isinstance(error, NotFoundError):
+            self._queue.settle(ref)
+        elif isinstance(error, ConflictError):
+            self.counters.conflicts += 1
+            self._memory.refused(facts, known)
+            self._queue.again_at(ref, self._clock() + self._settings.backoff)
+        elif isinstance(error, InvalidError):
+            self.counters.failed += 1
+            self._queue.settle(ref)
+            self._log.error("the API server refuses a status", subject=str(ref), error=str(error))
+        else:
+            self.counters.failed += 1
+            after = error.retry_after if isinstance(error, KubeApiError) else None
+            self._pause(after, error)
+            self._queue.add((ref,))
+
+    def _pause(self, after: float | None, error: KubeError) -> None:
+        """Stop writing for a while; longer and longer, as long as nothing gets through."""
+        now = self._clock()
+        if now < self._quiet_until:
+            return  # one of many requests that failed together
+        limit = self._settings.backoff_limit
+        self._quiet_until = now + max(self._backoff, after or 0.0)
+        if self._backoff == self._settings.backoff:
+            self._log.warning("statuses cannot be written for now", error=str(error))
+        self._backoff = min(limit, self._backoff * 2)

@@ -31,7 +31,7 @@ Observe = Callable[[float, bool], None]
 """Told of every turn: how many seconds it took, and whether it succeeded."""
 
 
-def _unobserved(_seconds: float, _succeeded: bool) -> None:
+def unobserved(_seconds: float, _succeeded: bool) -> None:
     """Nobody counts turns."""
 
 
@@ -69,7 +69,7 @@ class Reconciler:
         synced: Callable[[], Awaitable[None]],
         log: FilteringBoundLogger,
         holdoff: HoldoffSettings | None = None,
-        observe: Observe = _unobserved,
+        observe: Observe = unobserved,
     ) -> None:
         self._observe = observe
         self._store = store

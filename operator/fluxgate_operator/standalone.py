@@ -11,28 +11,25 @@ from dataclasses import replace
 from structlog.typing import FilteringBoundLogger
 
 from fluxgate.ir import Gateway
-from fluxgate.resources import Object, ResourceStore
+from fluxgate.resources import Object
 from fluxgate_operator.collector import collector_paused, release_collector, settle_collector
+from fluxgate_operator.engine import Engine
 from fluxgate_operator.envoy.locate import locate_envoy
 from fluxgate_operator.envoy.supervisor import EnvoySupervisor
 from fluxgate_operator.envoy.validate import EnvoyValidator
 from fluxgate_operator.errors import PortTakenError
-from fluxgate_operator.isolation import Isolator
 from fluxgate_operator.listener_guard import ListenerGuard
 from fluxgate_operator.listening import free_port, urls_of, with_http_port
 from fluxgate_operator.own_bootstrap import FLEET, OwnBootstrap
 from fluxgate_operator.pipeline import CachedPipeline
 from fluxgate_operator.problem_log import ProblemLog
 from fluxgate_operator.problems import FileProblem
-from fluxgate_operator.propagation import Propagation, PropagationTracker
+from fluxgate_operator.propagation import Propagation
 from fluxgate_operator.providers.directory import DirectoryProvider
-from fluxgate_operator.reconciler import Reconciler
 from fluxgate_operator.settings import StandaloneSettings
 from fluxgate_operator.standalone_status import StandaloneStatus
 from fluxgate_operator.statedir import StateDir
 from fluxgate_operator.status_book import StatusBook
-from fluxgate_xds.cache import SnapshotCache
-from fluxgate_xds.nodes import NodeRegistry
 from fluxgate_xds.server import XdsServer, XdsServerSettings
 
 _RECHECK_SECONDS = 1.0
@@ -61,31 +58,28 @@ class StandaloneGateway:
 
     def _compose(self) -> None:
         settings = self._settings
-        self.store = ResourceStore()
-        self._cache = SnapshotCache()
-        self._registry = NodeRegistry()
-        self._xds = XdsServer(
-            XdsServerSettings(port=settings.xds_port), self._cache, self._registry, self._log
-        )
-        self.provider = DirectoryProvider(settings.config_dir, self.store, self._poke, self._adjust)
-        self.reconciler = Reconciler(
-            self.store,
-            CachedPipeline(self._choose_and_guard),
-            self._cache,
-            self.provider.loaded,
-            self._log,
-            settings.holdoff,
-        )
-        self.tracker = PropagationTracker(self._registry, self.reconciler, self._log)
         self.validator = EnvoyValidator(
             self._binary, settings.validate_seconds, settings.validations
         )
-        self.isolator = Isolator(
-            self._registry,
-            self.reconciler,
+        self._engine = Engine(
+            CachedPipeline(self._choose_and_guard),
+            self._loaded,
             self.validator,
             self._log,
+            settings.holdoff,
         )
+        self.store = self._engine.store
+        self.reconciler = self._engine.reconciler
+        self.tracker = self._engine.tracker
+        self.isolator = self._engine.isolator
+        self._registry = self._engine.registry
+        self._xds = XdsServer(
+            XdsServerSettings(port=settings.xds_port),
+            self._engine.cache,
+            self._registry,
+            self._log,
+        )
+        self.provider = DirectoryProvider(settings.config_dir, self.store, self._poke, self._adjust)
         self._book = StatusBook(self.reconciler, self.tracker)
         self._supervisor = EnvoySupervisor(
             self._binary,
@@ -204,14 +198,13 @@ class StandaloneGateway:
             async with asyncio.TaskGroup() as group:
                 with collector_paused():
                     group.create_task(self.provider.run(), name="provider")
-                    first = asyncio.create_task(self._first_turn())
+                    first = asyncio.create_task(self._engine.first_turn())
                     reconciling = group.create_task(self.reconciler.run(), name="reconciler")
                     await asyncio.wait((first, reconciling), return_when=asyncio.FIRST_COMPLETED)
                     await first
                 self._check_first_turn()
                 self._bootstrap.write_first()
-                group.create_task(self.tracker.run(), name="tracker")
-                group.create_task(self.isolator.run(), name="isolator")
+                self._engine.follow_nodes(group)
                 group.create_task(self._recheck_ports(), name="ports")
                 group.create_task(self._tell(), name="problems")
                 group.create_task(self._announce(), name="ready")
@@ -228,10 +221,6 @@ class StandaloneGateway:
             if started.done():
                 raise
             started.set_exception(error)
-
-    async def _first_turn(self) -> None:
-        while self.reconciler.current is None and not self.reconciler.failure:
-            await self.reconciler.done.wait()
 
     def _check_first_turn(self) -> None:
         if self._guard.problems:
@@ -261,6 +250,9 @@ class StandaloneGateway:
         main.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(main, return_exceptions=True)
+
+    async def _loaded(self) -> None:
+        await self.provider.loaded()
 
     def _adjust(self, obj: Object) -> Object:
         return with_http_port(obj, self._http_port)

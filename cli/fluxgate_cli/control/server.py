@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-import uvicorn
 from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -25,6 +23,7 @@ from fluxgate_cli.control.models import (
 )
 from fluxgate_cli.control.socket import NAME, bind
 from fluxgate_cli.errors import CliError
+from fluxgate_operator.embedded import serving_app
 
 MAX_BODY = 1024 * 1024
 M = TypeVar("M", bound=BaseModel)
@@ -111,14 +110,6 @@ def create_app(instance: Instance) -> Starlette:
     )
 
 
-class _Server(uvicorn.Server):
-    """uvicorn inside somebody else's loop: signals belong to the composition root."""
-
-    @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]  # noqa: ANN202 - as in uvicorn
-        yield
-
-
 @contextlib.asynccontextmanager
 async def serving(instance: Instance, state_dir: Path) -> AsyncIterator[None]:
     """Serve the control API on the socket of ``state_dir`` while the context is open.
@@ -126,18 +117,8 @@ async def serving(instance: Instance, state_dir: Path) -> AsyncIterator[None]:
     Raises ``OSError`` when the socket cannot be made.
     """
     sock = bind(state_dir)
-    config = uvicorn.Config(
-        create_app(instance),
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        timeout_graceful_shutdown=1,
-    )
-    server = _Server(config)
-    task = asyncio.create_task(server.serve(sockets=[sock]), name="control")
     try:
-        yield
+        async with serving_app(create_app(instance), sock, "control"):
+            yield
     finally:
-        server.should_exit = True
-        await task
         (state_dir / NAME).unlink(missing_ok=True)

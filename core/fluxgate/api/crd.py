@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from fluxgate.api.structural import schema_of
-from fluxgate.api.v1alpha1 import GROUP, KINDS, VERSION, Resource
+from fluxgate.api.v1alpha1 import GROUP, KINDS, VERSION, GatewayConfig, Resource
 
 CATEGORY = "fluxgate"
 
@@ -45,6 +45,21 @@ STATUS: dict[str, Any] = {
     },
 }
 """The schema of every kind's status subresource."""
+
+_ADDRESSES: dict[str, Any] = {
+    "type": "array",
+    "description": "Where the fleet is reached from outside, as spec.exposure asks for.",
+    "maxItems": 1024,
+    "x-kubernetes-list-type": "atomic",
+    "items": {
+        "type": "object",
+        "required": ["type", "value"],
+        "properties": {
+            "type": {"type": "string", "enum": ["IPAddress", "Hostname", "NodePort"]},
+            "value": {"type": "string", "maxLength": 253},
+        },
+    },
+}
 
 
 def kind_of(model: type[Resource]) -> str:
@@ -107,9 +122,15 @@ def _root(model: type[Resource]) -> dict[str, Any]:
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
             "spec": schema_of(spec),
-            "status": STATUS,
+            "status": _status(model),
         },
     }
+
+
+def _status(model: type[Resource]) -> dict[str, Any]:
+    if model is not GatewayConfig:
+        return STATUS
+    return {**STATUS, "properties": {**STATUS["properties"], "addresses": _ADDRESSES}}
 
 
 def _columns(model: type[Resource]) -> list[dict[str, Any]]:

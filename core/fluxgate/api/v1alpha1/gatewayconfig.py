@@ -21,7 +21,7 @@ from fluxgate.api.v1alpha1.base import (
     Resource,
 )
 from fluxgate.api.v1alpha1.policy import Cors, Retry, SecretRef, Timeouts
-from fluxgate.api.v1alpha1.rules import Rule, unique
+from fluxgate.api.v1alpha1.rules import Rule, unique, unique_by
 from fluxgate.api.v1alpha1.tenant import Quota
 
 
@@ -123,13 +123,7 @@ class ApiKeySettings(Model):
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            "formats",
-            "two formats have the same prefix",
-            "!has(self.formats) || self.formats.all(a, "
-            "self.formats.exists_one(b, b.prefix == a.prefix))",
-            lambda self: unique(each.prefix for each in self.formats),
-        ),
+        unique_by("formats", "two formats have the same prefix", "prefix"),
     )
 
 
@@ -269,12 +263,7 @@ class GatewayConfigSpec(Model):
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            "listeners",
-            "two listeners have the same name",
-            "self.listeners.all(a, self.listeners.exists_one(b, b.name == a.name))",
-            lambda self: unique(each.name for each in self.listeners),
-        ),
+        unique_by("listeners", "two listeners have the same name", "name"),
         Rule(
             "listeners",
             "two listeners have the same address and port",
@@ -282,12 +271,7 @@ class GatewayConfigSpec(Model):
             "self.listeners.exists_one(b, b.port == a.port && b.address == a.address))",
             lambda self: unique((each.address, each.port) for each in self.listeners),
         ),
-        Rule(
-            "plans",
-            "two plans have the same name",
-            "!has(self.plans) || self.plans.all(a, self.plans.exists_one(b, b.name == a.name))",
-            lambda self: unique(each.name for each in self.plans),
-        ),
+        unique_by("plans", "two plans have the same name", "name"),
     )
 
 
@@ -300,6 +284,7 @@ class GatewayConfig(Resource):
         PrinterColumn("Listeners", ".spec.listeners[*].name"),
         PrinterColumn("Ports", ".spec.listeners[*].port"),
         PrinterColumn("Exposure", ".spec.exposure.kind", "string", 1),
+        PrinterColumn("Address", ".status.addresses[*].value", "string", 1),
     )
     kind: Literal["GatewayConfig"] = "GatewayConfig"
     spec: GatewayConfigSpec

@@ -1,0 +1,192 @@
+"""The local cluster: API server, controllers, one node, Helm; no container engine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from ipaddress import IPv4Network
+from pathlib import Path
+from signal import SIGKILL
+from typing import Any, TypeVar
+
+from support.cluster import OwnControlPlane
+
+from e2e.local.control_plane import control_plane
+from e2e.local.images import Image, fluxgate_image, python_image
+from e2e.local.network import PodNetwork
+from e2e.local.node import LocalNode
+from fluxgate_operator.envoy.locate import locate_envoy
+from fluxgate_operator.kube.access import load_access
+from fluxgate_operator.kube.client import KubeClient
+
+IMAGE = "fluxgate"
+APPLICATION = "python"
+T = TypeVar("T")
+
+
+class LocalCluster:
+    """See :class:`e2e.cluster.Cluster`. Its pods run as OCI containers with runc."""
+
+    name = "local control plane, pods as OCI containers by runc"
+    application_image = f"{APPLICATION}:3"
+
+    def __init__(self, plane: OwnControlPlane, node: LocalNode, run: Callable[..., Any]) -> None:
+        self.plane = plane
+        self.node = node
+        self._run = run
+
+    @property
+    def values(self) -> Mapping[str, object]:
+        """The image by the name this node knows it by."""
+        return {"image": {"repository": IMAGE, "tag": "local", "pullPolicy": "Never"}}
+
+    def kubectl(self, *args: str, stdin: str = "") -> str:
+        """As the cluster's admin."""
+        return self.plane.kubectl(*args, stdin=stdin)
+
+    def helm(self, *args: str) -> str:
+        """As the cluster's admin."""
+        done = subprocess.run(
+            [self.plane.binaries["helm"], *args],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+            env=self.plane.environment(),
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"helm {' '.join(args)}: {done.stderr.strip()}")
+        return done.stdout
+
+    @contextmanager
+    def reach(self, namespace: str, service: str, port: int) -> Iterator[str]:
+        """At the first ready pod behind the Service; this machine is on the pods' bridge."""
+        found = json.loads(
+            self.kubectl(
+                "get",
+                "endpointslices",
+                "-n",
+                namespace,
+                "-l",
+                f"kubernetes.io/service-name={service}",
+                "-o",
+                "json",
+            )
+        )
+        target = self._target_port(namespace, service, port)
+        for each in found["items"]:
+            for endpoint in each.get("endpoints") or ():
+                if endpoint["conditions"].get("ready"):
+                    yield f"http://{endpoint['addresses'][0]}:{target(each)}"
+                    return
+        raise LookupError(f"Service {namespace}/{service} has no ready endpoint")
+
+    def kill(self, namespace: str, pod: str) -> None:
+        """SIGKILL to every container; the pod's owner makes another one."""
+        run = self.node.run_of(namespace, pod)
+        self.kubectl(
+            "delete", "pod", "-n", namespace, pod, "--wait=false", "--grace-period=0", "--force"
+        )
+        for member in run.members:
+            self._run(member.container.kill(SIGKILL))
+
+    def log(self, namespace: str, pod: str, container: str) -> str:
+        """From the file the container writes to."""
+        return self.node.log(namespace, pod, container)
+
+    def _target_port(
+        self, namespace: str, service: str, port: int
+    ) -> Callable[[Mapping[str, Any]], int]:
+        spec = json.loads(self.kubectl("get", "service", "-n", namespace, service, "-o", "json"))
+        name = next(each.get("name") for each in spec["spec"]["ports"] if each["port"] == port)
+
+        def of(endpoint_slice: Mapping[str, Any]) -> int:
+            return next(
+                each["port"]
+                for each in endpoint_slice["ports"]
+                if (each.get("name") or None) == name
+            )
+
+        return of
+
+
+def why_not() -> str:
+    """Why this machine cannot be a node; empty when it can."""
+    missing = [each for each in ("runc", "ip") if shutil.which(each) is None]
+    if missing:
+        return f"{' and '.join(missing)} missing; install the packages runc and iproute2"
+    if os.geteuid() != 0:
+        return "network namespaces and containers need root"
+    return ""
+
+
+@contextmanager
+def local_cluster(
+    binaries: dict[str, Path], scratch: Path, environ: Mapping[str, str]
+) -> Iterator[LocalCluster]:
+    """Start everything; end everything."""
+    network = PodNetwork(f"fg{secrets.token_hex(3)}", _free_subnet())
+    network.create()
+    try:
+        with control_plane(binaries, scratch / "control-plane", network.gateway) as plane:
+            images = {
+                IMAGE: fluxgate_image(scratch, locate_envoy(environ, None)),
+                APPLICATION: python_image(),
+            }
+            with _node(plane, network, scratch / "node", images) as (node, run):
+                yield LocalCluster(plane, node, run)
+    finally:
+        network.destroy()
+
+
+@contextmanager
+def _node(
+    plane: OwnControlPlane, network: PodNetwork, scratch: Path, images: Mapping[str, Image]
+) -> Iterator[tuple[LocalNode, Callable[[Coroutine[Any, Any, T]], T]]]:
+    """The node on an event loop of its own, so that scenarios may block."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="node", daemon=True)
+    thread.start()
+
+    def run(work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, loop).result(120)
+
+    async def start() -> tuple[KubeClient, LocalNode]:
+        access = await load_access(plane.kubeconfig, None, {})
+        client = KubeClient(access)
+        address = (network.gateway, int(plane.url.rpartition(":")[2]))
+        node = LocalNode(client, network, scratch, images, address)
+        await node.__aenter__()
+        return client, node
+
+    async def stop(client: KubeClient, node: LocalNode) -> None:
+        await node.__aexit__()
+        await client.close()
+
+    client, node = run(start())
+    try:
+        yield node, run
+    finally:
+        run(stop(client, node))
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def _free_subnet() -> IPv4Network:
+    """A /24 of 10.231.0.0/16 that no interface of this machine has."""
+    taken = subprocess.run(
+        ["ip", "-4", "-o", "addr"], check=True, capture_output=True, text=True
+    ).stdout
+    return next(
+        IPv4Network(f"10.231.{number}.0/24")
+        for number in range(1, 255)
+        if f" 10.231.{number}." not in taken
+    )

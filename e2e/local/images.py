@@ -1,0 +1,66 @@
+"""What stands for an image: programs of this machine, seen from inside the container."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """Entry point and environment of an image, and the folders bound into its root, read only."""
+
+    entrypoint: tuple[str, ...]
+    environment: Mapping[str, str]
+    binds: Mapping[str, Path] = field(default_factory=dict)
+
+
+def fluxgate_image(scratch: Path, envoy: Path) -> Image:
+    """The image that the Dockerfile describes, made of this checkout and its environment."""
+    programs = scratch / "fluxgate-image"
+    programs.mkdir(parents=True, exist_ok=True)
+    _link(programs / "envoy", envoy)
+    _link(programs / "fluxgate", Path(sys.prefix) / "bin" / "fluxgate")
+    python = Path(sys.base_prefix)
+    binds = {str(each): each for each in {REPOSITORY, Path(sys.prefix), python, envoy.parent}}
+    return Image(
+        entrypoint=("fluxgate",),
+        environment={
+            "PATH": "/opt/fluxgate/bin:/usr/local/bin:/usr/bin:/bin",
+            "HOME": "/tmp",  # noqa: S108 - as the Dockerfile says
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
+        binds={**_outermost(binds), "/opt/fluxgate/bin": programs},
+    )
+
+
+def python_image(**environment: str) -> Image:
+    """This machine's Python with the checkout's packages: for applications behind the gateway."""
+    binds = {str(each): Path(each) for each in (REPOSITORY, sys.prefix, sys.base_prefix)}
+    return Image(
+        entrypoint=(str(Path(sys.prefix) / "bin" / "python"),),
+        environment={"PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1", **environment},
+        binds=_outermost(binds),
+    )
+
+
+def _outermost(binds: Mapping[str, Path]) -> dict[str, Path]:
+    """Without folders that lie in another one, which would be mounted twice."""
+    return {
+        name: path
+        for name, path in binds.items()
+        if not any(path != other and path.is_relative_to(other) for other in binds.values())
+        and not name.startswith("/usr/")
+    }
+
+
+def _link(link: Path, target: Path) -> None:
+    temporary = link.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    temporary.replace(link)

@@ -1,0 +1,176 @@
+"""The node: takes every pod that wants to run, and runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from e2e.local.images import Image
+from e2e.local.network import PodNetwork
+from e2e.local.pod import Host, PodRun
+from fluxgate_operator.kube.client import Document, KubeClient
+from fluxgate_operator.kube.errors import ConflictError, KubeError, NotFoundError
+from fluxgate_operator.kube.types import ENDPOINT_SLICES, PODS, KubeType
+
+NODES = KubeType("", "v1", "nodes", "Node", namespaced=False)
+NAME = "local"
+_POLL = 0.15
+_OVER = ("Succeeded", "Failed")
+
+
+class LocalNode:
+    """Runs pods of all namespaces. Use ``async with``; at its end every pod it ran is ended."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        network: PodNetwork,
+        scratch: Path,
+        images: Mapping[str, Image],
+        api_server: tuple[str, int],
+    ) -> None:
+        self._client = client
+        self._images = images
+        self._host = Host(client, network, scratch, self.image_of, api_server)
+        self._pods: dict[str, tuple[PodRun, asyncio.Task[None]]] = {}
+        self._hosts = ""
+        self._loop: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._register()
+        self._loop = asyncio.create_task(self._run(), name="node")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._loop is not None:
+            self._loop.cancel()
+            await asyncio.gather(self._loop, return_exceptions=True)
+        for _, task in self._pods.values():
+            task.cancel()
+        await asyncio.gather(*(task for _, task in self._pods.values()), return_exceptions=True)
+
+    def image_of(self, name: str) -> Image:
+        """What stands for an image; by its repository, whatever its tag or digest."""
+        repository = name.split("@", maxsplit=1)[0]
+        if ":" in repository.rsplit("/", 1)[-1]:
+            repository = repository.rsplit(":", 1)[0]
+        if repository not in self._images:
+            raise LookupError(f"nothing stands for the image {name}; known: {sorted(self._images)}")
+        return self._images[repository]
+
+    def log(self, namespace: str, name: str, container: str) -> str:
+        """What a container wrote so far."""
+        for run, _ in self._pods.values():
+            metadata = run.pod["metadata"]
+            if (metadata["namespace"], metadata["name"]) == (namespace, name):
+                return (run.folder / container / "log").read_text(errors="replace")
+        raise LookupError(f"no pod {namespace}/{name} runs here")
+
+    def run_of(self, namespace: str, name: str) -> PodRun:
+        """A pod that runs here, to look at or to break."""
+        for run, _ in self._pods.values():
+            if (run.pod["metadata"]["namespace"], run.pod["metadata"]["name"]) == (namespace, name):
+                return run
+        raise LookupError(f"no pod {namespace}/{name} runs here")
+
+    async def _register(self) -> None:
+        node: Document = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NAME}}
+        with contextlib.suppress(ConflictError):
+            await self._client.create(NODES, None, node)
+        status = {
+            "status": {
+                "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}],
+                "addresses": [{"type": "InternalIP", "address": self._host.network.gateway}],
+                "capacity": {"pods": "110", "cpu": "8", "memory": "32Gi"},
+                "allocatable": {"pods": "110", "cpu": "8", "memory": "32Gi"},
+            }
+        }
+        await self._client.merge_patch(NODES, None, NAME, status, subresource="status")
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._look()
+            except KubeError:
+                # an API server that is away is one of the scenarios; pods go on meanwhile
+                await asyncio.sleep(_POLL)
+            await asyncio.sleep(_POLL)
+
+    async def _look(self) -> None:
+        pods = (await self._client.list(PODS)).items
+        self._hosts = _hosts_of((await self._client.list(ENDPOINT_SLICES)).items)
+        present = {pod["metadata"]["uid"]: pod for pod in pods}
+        for uid, pod in present.items():
+            if uid not in self._pods and pod.get("status", {}).get("phase") not in _OVER:
+                await self._take(pod)
+            elif "deletionTimestamp" in pod["metadata"]:
+                self._end(uid)
+        for uid in self._pods.keys() - present.keys():
+            self._end(uid)
+
+    async def _take(self, pod: Document) -> None:
+        metadata = pod["metadata"]
+        if "deletionTimestamp" in metadata:
+            await self._delete(pod)
+            return
+        if not pod["spec"].get("nodeName"):
+            binding = {
+                "apiVersion": "v1",
+                "kind": "Binding",
+                "metadata": {"name": metadata["name"]},
+                "target": {"apiVersion": "v1", "kind": "Node", "name": NAME},
+            }
+            path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/binding"
+            with contextlib.suppress(ConflictError, NotFoundError):
+                await self._client.request("POST", path, body=binding)
+        run = PodRun(pod, self._host, lambda: self._hosts)
+        self._pods[metadata["uid"]] = (run, asyncio.create_task(self._guard(run)))
+
+    async def _guard(self, run: PodRun) -> None:
+        try:
+            await run.run()
+        except asyncio.CancelledError:
+            await self._delete(run.pod)
+            raise
+        except Exception as error:
+            note = f"{type(error).__name__}: {error}\n"
+            (run.folder / "failure").write_text(note)
+            raise
+
+    def _end(self, uid: str) -> None:
+        known = self._pods.pop(uid, None)
+        if known is None:
+            return
+        run, task = known
+        if task.done():
+            # it ran to its end before; only the object is left
+            self._pods[f"{uid}-deleted"] = (run, asyncio.create_task(self._delete(run.pod)))
+        else:
+            self._pods[f"{uid}-ending"] = (run, task)
+            task.cancel()
+
+    async def _delete(self, pod: Document) -> None:
+        metadata = pod["metadata"]
+        body = {"gracePeriodSeconds": 0, "preconditions": {"uid": metadata["uid"]}}
+        path = PODS.path(metadata["namespace"], metadata["name"])
+        with contextlib.suppress(NotFoundError, ConflictError):
+            await self._client.request("DELETE", path, body=body)
+
+
+def _hosts_of(slices: tuple[Document, ...]) -> str:
+    """A hosts file that names every Service by the addresses of its ready pods."""
+    lines = ["127.0.0.1 localhost", "::1 localhost"]
+    for each in slices:
+        metadata: dict[str, Any] = each["metadata"]
+        service = metadata.get("labels", {}).get("kubernetes.io/service-name")
+        if service is None:
+            continue
+        namespace = metadata["namespace"]
+        names = f"{service}.{namespace}.svc {service}.{namespace}.svc.cluster.local"
+        for endpoint in each.get("endpoints") or ():
+            if endpoint.get("conditions", {}).get("ready", True):
+                lines += [f"{address} {names}" for address in endpoint["addresses"]]
+    return "\n".join(sorted(lines)) + "\n"

@@ -31,7 +31,7 @@ def fluxgate_image(scratch: Path, envoy: Path) -> Image:
         entrypoint=("fluxgate",),
         environment={
             "PATH": "/opt/fluxgate/bin:/usr/local/bin:/usr/bin:/bin",
-            "HOME": "/tmp",  # noqa: S108 - as the Dockerfile says
+            "HOME": "/tmp",
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
         },

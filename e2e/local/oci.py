@@ -108,7 +108,7 @@ def _system_mounts() -> list[dict[str, Any]]:
             "options": ["nosuid", "strictatime", "mode=755", "size=65536k"],
         },
         {
-            "destination": "/dev/shm",  # noqa: S108 - where every runtime mounts it
+            "destination": "/dev/shm",
             "type": "tmpfs",
             "source": "shm",
             "options": [*nothing, "mode=1777", "size=65536k"],

@@ -4,14 +4,18 @@ A node serves a turn of the reconciler when it has acknowledged that turn's snap
 whole and, where it can be probed, every worker has answered with it: Envoy acknowledges
 before it serves. One background task follows the nodes and probes; :meth:`wait` and
 :meth:`report` only read what it found.
+
+Other replicas have nodes of their own, and say which snapshot each of them serves. Equal
+resources give equal versions everywhere, so a version is all it takes to know the turn.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
 
@@ -21,6 +25,9 @@ from fluxgate_operator.envoy.words import concise
 from fluxgate_operator.notify import Signal
 from fluxgate_operator.probe import Prober, ProbeTarget, probe_target
 from fluxgate_operator.reconciler import Reconciler
+
+_Key = tuple[str, str]
+"""A node's gateway and id: two fleets may use the same ids."""
 
 
 class LagReason(StrEnum):
@@ -57,6 +64,48 @@ class Propagation:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteNode:
+    """A node of another replica, as that replica reports it.
+
+    ``version`` is the snapshot it is proven to serve, empty for none. ``connected_at`` is by
+    our clock (seconds since the epoch), ``connection`` tells its connections apart. ``lag``
+    says why it does not serve the newest snapshot its replica knows.
+    """
+
+    replica: str
+    id: str
+    gateway: str
+    version: str
+    connected_at: float
+    connection: str
+    lag: str = ""
+
+
+class RemoteNodes(Protocol):
+    """The nodes of all other replicas."""
+
+    @property
+    def changed(self) -> Signal:
+        """Notified when :meth:`nodes` gives something else."""
+        ...
+
+    def nodes(self) -> tuple[RemoteNode, ...]:
+        """Every node connected to another replica."""
+        ...
+
+
+class NoRemoteNodes:
+    """There is no other replica."""
+
+    def __init__(self) -> None:
+        self.changed = Signal()
+
+    def nodes(self) -> tuple[RemoteNode, ...]:
+        """None."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
 class _Proof:
     connected_at: float
     version: str
@@ -72,14 +121,17 @@ class PropagationTracker:
         reconciler: Reconciler,
         log: FilteringBoundLogger,
         make_prober: Callable[[ProbeTarget], Prober] = Prober,
+        remotes: RemoteNodes | None = None,
     ) -> None:
         self._reader = reader
+        self._remotes = remotes or NoRemoteNodes()
+        self._remote_sequences: dict[tuple[str, str, str, str], int] = {}
         self._reconciler = reconciler
         self._log = log
         self._make_prober = make_prober
-        self._proofs: dict[str, _Proof] = {}
-        self._probers: dict[str, Prober] = {}
-        self._probing: dict[str, tuple[str, asyncio.Task[None]]] = {}
+        self._proofs: dict[_Key, _Proof] = {}
+        self._probers: dict[_Key, Prober] = {}
+        self._probing: dict[_Key, tuple[str, asyncio.Task[None]]] = {}
         self.changed = Signal()
 
     async def run(self) -> None:
@@ -88,16 +140,19 @@ class PropagationTracker:
             while True:
                 nodes_changed = asyncio.create_task(self._reader.changed())
                 turn_done = self._reconciler.done.subscribe()
+                others_changed = self._remotes.changed.subscribe()
                 await asyncio.sleep(0)  # let changed() subscribe before the nodes are read
                 self._evaluate()
                 self.changed.notify()
                 try:
                     await asyncio.wait(
-                        (nodes_changed, turn_done), return_when=asyncio.FIRST_COMPLETED
+                        (nodes_changed, turn_done, others_changed),
+                        return_when=asyncio.FIRST_COMPLETED,
                     )
                 finally:
                     nodes_changed.cancel()
                     turn_done.cancel()
+                    others_changed.cancel()
         finally:
             for _, task in self._probing.values():
                 task.cancel()
@@ -124,11 +179,17 @@ class PropagationTracker:
             return Propagation(revision, reconciled=False, served=(), lagging=())
         served: list[str] = []
         lagging: list[Lag] = []
-        for node in self._counted():
+        local, remote = self._counted()
+        for node in local:
             if self.serving_sequence(node) >= wanted:
                 served.append(node.id)
             else:
-                lagging.append(self._lag(node))
+                lagging.append(self.lag_of(node))
+        for other in remote:
+            if self._remote_sequence(other) >= wanted:
+                served.append(other.id)
+            else:
+                lagging.append(_remote_lag(other))
         return Propagation(revision, reconciled=True, served=tuple(served), lagging=tuple(lagging))
 
     def serving_sequence(self, node: NodeState) -> int:
@@ -137,7 +198,7 @@ class PropagationTracker:
             return 0
         if probe_target(node) is None:
             return self._reconciler.latest_sequence(node.gateway, node.snapshot)
-        proof = self._proofs.get(node.id)
+        proof = self._proofs.get(_key(node))
         if proof is None or proof.connected_at != node.connected_at:
             return 0
         if proof.version == node.snapshot:
@@ -146,19 +207,78 @@ class PropagationTracker:
             )
         return proof.sequence
 
-    def counted_nodes(self) -> tuple[NodeState, ...]:
-        """The nodes that must serve a revision: every one connected."""
-        return tuple(self._counted())
+    def serving_version(self, node: NodeState) -> str:
+        """The newest snapshot of which the node is known to serve everything; empty for none."""
+        if not node.connected:
+            return ""
+        if probe_target(node) is None:
+            return node.snapshot
+        proof = self._proofs.get(_key(node))
+        return proof.version if proof and proof.connected_at == node.connected_at else ""
 
-    def _counted(self) -> list[NodeState]:
+    def serving(self) -> Iterator[tuple[str, int]]:
+        """Every connected node, of every replica: its gateway, and the newest turn it serves."""
+        local, remote = self._counted()
+        for node in local:
+            yield node.gateway, self.serving_sequence(node)
+        for other in remote:
+            yield other.gateway, self._remote_sequence(other)
+
+    def counted_nodes(self) -> tuple[NodeState, ...]:
+        """The nodes connected to this replica that ask for a gateway there is."""
+        return tuple(self._connected())
+
+    def _connected(self) -> list[NodeState]:
         current = self._reconciler.current
         gateways = current.built.snapshots.keys() if current is not None else ()
         return [
             node for node in self._reader.nodes() if node.connected and node.gateway in gateways
         ]
 
+    def _counted(self) -> tuple[list[NodeState], list[RemoteNode]]:
+        """The nodes that must serve a revision: every one connected, by its newest connection."""
+        local, remote = self._connected(), self._remotes.nodes()
+        if not remote:
+            return local, []
+        newest = {(node.gateway, node.id): node.connected_at for node in local}
+        for other in remote:
+            key = (other.gateway, other.id)
+            newest[key] = max(newest.get(key, 0.0), other.connected_at)
+        current = self._reconciler.current
+        gateways = current.built.snapshots.keys() if current is not None else ()
+        mine = [node for node in local if newest[node.gateway, node.id] == node.connected_at]
+        taken = {(node.gateway, node.id) for node in mine}
+        theirs: dict[tuple[str, str], RemoteNode] = {}
+        for other in remote:
+            key = (other.gateway, other.id)
+            known = other.gateway in gateways and key not in taken
+            if known and newest[key] == other.connected_at:
+                theirs[key] = other
+        return mine, list(theirs.values())
+
+    def _remote_sequence(self, node: RemoteNode) -> int:
+        """The turn of a remote node's version; of its last known one while ours is yet to come.
+
+        Replicas coalesce changes differently: a version that another one had in between may
+        never have been ours.
+        """
+        key = (node.replica, node.gateway, node.id, node.connection)
+        found = self._reconciler.latest_sequence(node.gateway, node.version)
+        if found:
+            self._remote_sequences[key] = found
+            return found
+        return self._remote_sequences.get(key, 0) if node.version else 0
+
+    def _forget_remotes(self) -> None:
+        there = {
+            (each.replica, each.gateway, each.id, each.connection) for each in self._remotes.nodes()
+        }
+        for gone in self._remote_sequences.keys() - there:
+            del self._remote_sequences[gone]
+
     def _evaluate(self) -> None:
-        connected = {node.id: node for node in self._reader.nodes() if node.connected}
+        self._forget_remotes()
+        connected = {_key(node): node for node in self._reader.nodes() if node.connected}
         for gone in self._probers.keys() - connected.keys():
             self._forget(gone)
         for node in connected.values():
@@ -168,32 +288,32 @@ class PropagationTracker:
             if self._reconciler.latest_sequence(node.gateway, node.snapshot):
                 self._probe(node, target)
 
-    def _forget(self, node_id: str) -> None:
-        if (running := self._probing.pop(node_id, None)) is not None:
+    def _forget(self, node: _Key) -> None:
+        if (running := self._probing.pop(node, None)) is not None:
             running[1].cancel()
-        self._probers.pop(node_id).close()
-        self._proofs.pop(node_id, None)
+        self._probers.pop(node).close()
+        self._proofs.pop(node, None)
 
     def _probe(self, node: NodeState, target: ProbeTarget) -> None:
-        proof = self._proofs.get(node.id)
+        proof = self._proofs.get(_key(node))
         if (
             proof is not None
             and proof.version == node.snapshot
             and proof.connected_at == node.connected_at
         ):
             return
-        running = self._probing.get(node.id)
+        running = self._probing.get(_key(node))
         if running is not None:
             if running[0] == node.snapshot:
                 return
             running[1].cancel()
-        prober = self._probers.get(node.id)
+        prober = self._probers.get(_key(node))
         if prober is None or prober.target != target:
             if prober is not None:
                 prober.close()
-            prober = self._probers[node.id] = self._make_prober(target)
+            prober = self._probers[_key(node)] = self._make_prober(target)
         task = asyncio.create_task(self._prove(node, prober))
-        self._probing[node.id] = (node.snapshot, task)
+        self._probing[_key(node)] = (node.snapshot, task)
         task.add_done_callback(self._check)
 
     async def _prove(self, node: NodeState, prober: Prober) -> None:
@@ -203,15 +323,16 @@ class PropagationTracker:
             return self._reconciler.latest_sequence(node.gateway, version) >= wanted
 
         await prober.prove(enough)
-        self._proofs[node.id] = _Proof(node.connected_at, node.snapshot, wanted)
-        self._probing.pop(node.id, None)
+        self._proofs[_key(node)] = _Proof(node.connected_at, node.snapshot, wanted)
+        self._probing.pop(_key(node), None)
         self.changed.notify()
 
     def _check(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._log.error("a probe failed unexpectedly", error=repr(error))
 
-    def _lag(self, node: NodeState) -> Lag:
+    def lag_of(self, node: NodeState) -> Lag:
+        """Why a node does not serve the newest snapshot."""
         rejected = {
             url: state.nack
             for url, state in node.types.items()
@@ -235,7 +356,7 @@ class PropagationTracker:
             return Lag(
                 node.id, LagReason.NOT_ACKNOWLEDGED, f"connected, no acknowledgement{what} yet"
             )
-        prober = self._probers.get(node.id)
+        prober = self._probers.get(_key(node))
         answers = prober.answers if prober is not None else {}
         total = sum(answers.values())
         behind = total - answers.get(newest, 0)
@@ -244,3 +365,13 @@ class PropagationTracker:
             LagReason.NOT_SERVING,
             f"acknowledged, but {behind} of {total} workers do not answer with it yet",
         )
+
+
+def _remote_lag(node: RemoteNode) -> Lag:
+    words = node.lag or "has not told its replica that it serves this"
+    reason = LagReason.NOT_SERVING if node.version else LagReason.NOT_ACKNOWLEDGED
+    return Lag(node.id, reason, f"at replica {node.replica}: {words}")
+
+
+def _key(node: NodeState) -> _Key:
+    return node.gateway, node.id

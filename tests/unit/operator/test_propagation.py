@@ -51,7 +51,7 @@ class Pipeline:
 
     def build(self, resources: Resources, set_aside: SetAsides) -> Built:
         clusters = [
-            SnapshotResource.of(typeurl.CLUSTER, ref.name, str(obj).encode())
+            SnapshotResource.of(typeurl.CLUSTER, ref.name, str(obj).encode(), origins=(ref,))
             for ref, obj in resources
         ]
         statuses = {
@@ -229,7 +229,7 @@ async def test_an_object_is_programmed_when_every_node_serves_its_turn(world: Wo
     world.nodes.put("one", first)
     world.nodes.put("two", second)
     assert world.programmed("a").status
-    assert world.programmed("a").message == "2 of 2 nodes serve it"
+    assert world.programmed("a").message == "every node serves it"
     assert not world.programmed("b").status
     assert world.programmed("b").message == "1 of 2 nodes serve it"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import ipaddress
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -36,15 +37,22 @@ class Authority:
         certificate = builder.sign(self._key, hashes.SHA256())
         self.pem = certificate.public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, *names: str, client: bool = False) -> Pair:
-        """A certificate for these DNS names, for a server or a client."""
+    def issue(self, *names: str, client: bool = False, organization: str = "") -> Pair:
+        """A certificate for these DNS names or IP addresses, for a server or a client.
+
+        The first is the common name: the user's name at an API server, where
+        ``organization`` is the user's group.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+        attributes = [x509.NameAttribute(NameOID.COMMON_NAME, names[0])]
+        if organization:
+            attributes.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization))
+        subject = x509.Name(attributes)
         purpose = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
         builder = (
             _builder(subject, self._name, key.public_key())
             .add_extension(
-                x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False
+                x509.SubjectAlternativeName([_general(name) for name in names]), critical=False
             )
             .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -78,6 +86,13 @@ def _builder(
         .not_valid_before(now - _VALID)
         .not_valid_after(now + _VALID)
     )
+
+
+def _general(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
 
 
 def _usage(*, signs_certificates: bool) -> x509.KeyUsage:

@@ -53,9 +53,12 @@ def _fields(node: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, An
 def _rules(node: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
     for rule in node.get("x-kubernetes-validations", ()):
         yield path, _escape(rule["message"])
+    if keys := node.get("x-kubernetes-list-map-keys"):
+        yield path, f"no two have the same {' and '.join(keys)}"
     for name, child in sorted(node.get("properties", {}).items()):
-        inner, suffix = (child["items"], "[]") if child["type"] == "array" else (child, "")
-        yield from _rules(inner, f"{path}.{name}{suffix}")
+        yield from _rules(child, f"{path}.{name}")
+    if node["type"] == "array":
+        yield from _rules(node["items"], f"{path}[]")
 
 
 def _row(path: str, node: dict[str, Any], required: bool) -> str:

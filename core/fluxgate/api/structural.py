@@ -7,6 +7,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from fluxgate.api.v1alpha1 import Model
+from fluxgate.api.v1alpha1.rules import Rule
 
 _KEPT = (
     "type",
@@ -35,23 +36,22 @@ def schema_of(model: type[BaseModel]) -> dict[str, Any]:
     return _Converter(document.get("$defs", {}), _rules_by_name(model)).convert(document)
 
 
-def _rules_by_name(model: type[BaseModel]) -> dict[str, list[dict[str, str]]]:
-    rules: dict[str, list[dict[str, str]]] = {}
+def _rules_by_name(model: type[BaseModel]) -> dict[str, tuple[Rule, ...]]:
+    rules: dict[str, tuple[Rule, ...]] = {}
     waiting: list[type[BaseModel]] = [model]
     while waiting:
         each = waiting.pop()
         if each.__name__ in rules:
             continue
-        listed = each.rules if issubclass(each, Model) else ()
-        rules[each.__name__] = [_validation(rule.cel, rule.message, rule.field) for rule in listed]
+        rules[each.__name__] = each.rules if issubclass(each, Model) else ()
         for field in each.model_fields.values():
             waiting.extend(_models_in(field.annotation))
     return rules
 
 
-def _validation(cel: str, message: str, field: str) -> dict[str, str]:
-    text = f"{field}: {message}" if field else message
-    return {"rule": cel, "message": text}
+def _validation(rule: Rule) -> dict[str, str]:
+    text = f"{rule.field}: {rule.message}" if rule.field else rule.message
+    return {"rule": rule.cel, "message": text}
 
 
 def _models_in(annotation: object) -> list[type[BaseModel]]:
@@ -63,7 +63,7 @@ def _models_in(annotation: object) -> list[type[BaseModel]]:
 class _Converter:
     """Resolves references and unions while it walks a JSON schema."""
 
-    def __init__(self, definitions: dict[str, Any], rules: dict[str, list[dict[str, str]]]) -> None:
+    def __init__(self, definitions: dict[str, Any], rules: dict[str, tuple[Rule, ...]]) -> None:
         self._definitions = definitions
         self._rules = rules
 
@@ -91,8 +91,7 @@ class _Converter:
             result["properties"] = {
                 name: self.convert(each) for name, each in schema["properties"].items()
             }
-            if rules := self._rules.get(schema.get("title", "")):
-                result["x-kubernetes-validations"] = rules
+            self._add_rules(self._rules.get(schema.get("title", ""), ()), result)
             return
         values = schema.get("additionalProperties", True)
         if values is True:
@@ -100,6 +99,15 @@ class _Converter:
         else:
             result["additionalProperties"] = self.convert(values)
             result.setdefault("maxProperties", MAX_ENTRIES)
+
+    def _add_rules(self, rules: tuple[Rule, ...], result: dict[str, Any]) -> None:
+        if validations := [_validation(rule) for rule in rules if not rule.list_keys]:
+            result["x-kubernetes-validations"] = validations
+        for rule in rules:
+            if rule.list_keys:
+                listed = result["properties"][rule.field]
+                listed["x-kubernetes-list-type"] = "map"
+                listed["x-kubernetes-list-map-keys"] = list(rule.list_keys)
 
     def _resolve(self, schema: dict[str, Any]) -> dict[str, Any]:
         """Follow ``$ref``; of ``X | None`` take X: an absent field is how nothing is said."""

@@ -124,6 +124,19 @@ def defaulted(node: dict, value: object) -> object:
     return value
 
 
+def repeated_items(node: dict, value: object) -> Iterator[tuple]:
+    """Items of lists of type map that have the keys of an item before them."""
+    if isinstance(value, dict):
+        for name, each in value.items():
+            yield from repeated_items(node.get("properties", {}).get(name, {}), each)
+    if isinstance(value, list):
+        keys = node.get("x-kubernetes-list-map-keys", ())
+        seen = [tuple(each.get(key) for key in keys) for each in value] if keys else []
+        yield from (each for at, each in enumerate(seen) if each in seen[:at])
+        for each in value:
+            yield from repeated_items(node["items"], each)
+
+
 def broken_rules(node: dict, value: object) -> Iterator[str]:
     for rule in node.get("x-kubernetes-validations", ()):
         environment = celpy.Environment()
@@ -147,9 +160,9 @@ def schema_errors(kind: str, spec: dict) -> list[str]:
 
 def verdict(kind: str, spec: dict) -> str:
     """Who refuses the object at the API server, if anyone."""
-    if schema_errors(kind, spec):
-        return "schema"
     node = schema(kind)["properties"]["spec"]
+    if schema_errors(kind, spec) or list(repeated_items(node, spec)):
+        return "schema"
     return "cel" if list(broken_rules(node, defaulted(node, spec))) else "us"
 
 

@@ -15,7 +15,7 @@ from fluxgate.api.v1alpha1.base import (
     Resource,
 )
 from fluxgate.api.v1alpha1.policy import CorsOrigin
-from fluxgate.api.v1alpha1.rules import Rule, unique
+from fluxgate.api.v1alpha1.rules import Rule, unique_by
 
 
 class Quota(Model):
@@ -48,12 +48,7 @@ class TenantSpec(Model):
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            "quotas",
-            "two quotas have the same name",
-            "!has(self.quotas) || self.quotas.all(a, self.quotas.exists_one(b, b.name == a.name))",
-            lambda self: unique(quota.name for quota in self.quotas),
-        ),
+        unique_by("quotas", "two quotas have the same name", "name"),
     )
 
 

@@ -20,7 +20,7 @@ from fluxgate.api.v1alpha1.base import (
     Weight,
 )
 from fluxgate.api.v1alpha1.policy import BackendTLS, CircuitBreaker
-from fluxgate.api.v1alpha1.rules import Rule, unique
+from fluxgate.api.v1alpha1.rules import Rule, unique_by
 
 
 class Target(Model):
@@ -147,13 +147,7 @@ class UpstreamSpec(Model):
     description: Text = ""
 
     rules: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            "targets",
-            "two targets have the same host and port",
-            "!has(self.targets) || self.targets.size() > 100 || self.targets.all(a, "
-            "self.targets.exists_one(b, b.port == a.port && b.host == a.host))",
-            lambda self: unique((target.host, target.port) for target in self.targets),
-        ),
+        unique_by("targets", "two targets have the same host and port", "host", "port"),
     )
 
 

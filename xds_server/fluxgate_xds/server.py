@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import grpc
 import grpc.aio
 import structlog
 from envoy.service.status.v3 import csds_pb2_grpc
@@ -63,7 +66,10 @@ class XdsServerSettings:
 
 
 class XdsServer:
-    """Serves ADS, CSDS, health and reflection until stopped. To be made inside a running loop."""
+    """Serves ADS, CSDS, health and reflection until stopped. To be made inside a running loop.
+
+    ``handlers`` are further services; they authorise their callers themselves.
+    """
 
     def __init__(
         self,
@@ -71,9 +77,11 @@ class XdsServer:
         cache: SnapshotCache,
         registry: NodeRegistry,
         log: FilteringBoundLogger | None = None,
+        handlers: Sequence[grpc.GenericRpcHandler[Any, Any]] = (),
     ) -> None:
         self._settings = settings
         self._cache = cache
+        self._handlers = tuple(handlers)
         mutual_tls = settings.tls is not None
         self._ads = AdsService(
             cache,
@@ -92,7 +100,7 @@ class XdsServer:
     async def start(self) -> int:
         """Bind and serve; returns the bound port. Raises :class:`XdsServerError`."""
         server = grpc.aio.server(options=self._options())
-        server.add_generic_rpc_handlers((self._ads.handler(),))
+        server.add_generic_rpc_handlers((self._ads.handler(), *self._handlers))
         csds_pb2_grpc.add_ClientStatusDiscoveryServiceServicer_to_server(self._csds, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = (ADS, CSDS, health.SERVICE_NAME, reflection.SERVICE_NAME)

@@ -1,0 +1,38 @@
+"""This replica's own report."""
+
+from __future__ import annotations
+
+from fluxgate_operator.isolation import Isolator
+from fluxgate_operator.notify import Signal
+from fluxgate_operator.propagation import PropagationTracker
+from fluxgate_operator.reconciler import Reconciler
+from fluxgate_operator.replicas.report import Report, ReportedNode
+
+
+class LocalReport:
+    """Reads what there is to tell; ``changed`` are the signals after which it may differ."""
+
+    def __init__(
+        self, reconciler: Reconciler, tracker: PropagationTracker, isolator: Isolator
+    ) -> None:
+        self._reconciler = reconciler
+        self._tracker = tracker
+        self._isolator = isolator
+        self.changed: tuple[Signal, ...] = (tracker.changed, isolator.changed, reconciler.done)
+
+    def read(self) -> Report:
+        """The nodes connected here, and what their Envoys would not take."""
+        turn = self._reconciler.current
+        newest = turn.versions if turn is not None else {}
+        nodes = []
+        for node in self._tracker.counted_nodes():
+            version = self._tracker.serving_version(node)
+            behind = version != newest.get(node.gateway, "")
+            lag = self._tracker.lag_of(node).message if behind else ""
+            connection = repr(node.connected_at)
+            nodes.append(
+                ReportedNode(node.id, node.gateway, connection, node.connected_at, version, lag)
+            )
+        return Report(
+            tuple(nodes), dict(self._reconciler.set_aside), dict(self._isolator.runtime_rejections)
+        )

@@ -1,0 +1,117 @@
+"""What one replica tells the others, as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fluxgate.resources import ObjectRef
+from fluxgate.translator import SetAside
+from fluxgate_operator.errors import OperatorError
+
+
+class ReportError(OperatorError):
+    """A peer's report cannot be read; the peer is of another version, or not a replica."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedNode:
+    """A node connected to the replica that reports.
+
+    ``version`` is the snapshot it is proven to serve. ``connected_at`` is by the clock of
+    whoever holds this object (seconds since the epoch); on the wire it is an age, since clocks
+    of machines differ. ``connection`` is opaque and changes with every connection.
+    """
+
+    id: str
+    gateway: str
+    connection: str
+    connected_at: float
+    version: str
+    lag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything one replica knows that others need. Equal reports are sent once."""
+
+    nodes: tuple[ReportedNode, ...] = ()
+    set_aside: Mapping[ObjectRef, SetAside] = field(default_factory=dict)
+    rejections: Mapping[ObjectRef, str] = field(default_factory=dict)
+
+
+def encode(replica: str, report: Report, now: float) -> bytes:
+    """The message for a peer; ``now`` is seconds since the epoch."""
+    document = {
+        "replica": replica,
+        "nodes": [
+            {
+                "id": node.id,
+                "gateway": node.gateway,
+                "connection": node.connection,
+                "connectedSeconds": max(0.0, now - node.connected_at),
+                "version": node.version,
+                "lag": node.lag,
+            }
+            for node in report.nodes
+        ],
+        "setAside": [
+            {"ref": list(ref), "digest": each.digest, "message": each.message}
+            for ref, each in report.set_aside.items()
+        ],
+        "rejections": [
+            {"ref": list(ref), "message": words} for ref, words in report.rejections.items()
+        ],
+    }
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def decode(payload: bytes, now: float) -> tuple[str, Report]:
+    """The replica's identity and its report. Raises :class:`ReportError`.
+
+    Fields that a newer replica adds are ignored.
+    """
+    try:
+        document = json.loads(payload)
+        report = Report(
+            tuple(_node(each, now) for each in document["nodes"]),
+            {
+                _ref(each["ref"]): SetAside(str(each["digest"]), str(each["message"]))
+                for each in document["setAside"]
+            },
+            {_ref(each["ref"]): str(each["message"]) for each in document["rejections"]},
+        )
+        return str(document["replica"]), report
+    except (ValueError, KeyError, TypeError) as error:
+        raise ReportError(f"a report cannot be read: {error!r}") from error
+
+
+def encode_hello(identity: str) -> bytes:
+    """What a replica says of itself when it connects."""
+    return json.dumps({"replica": identity}).encode()
+
+
+def decode_hello(payload: bytes) -> str:
+    """Who connects. Raises :class:`ReportError`."""
+    try:
+        return str(json.loads(payload)["replica"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ReportError(f"not a replica's greeting: {error!r}") from error
+
+
+def _node(document: Mapping[str, Any], now: float) -> ReportedNode:
+    return ReportedNode(
+        str(document["id"]),
+        str(document["gateway"]),
+        str(document["connection"]),
+        now - float(document["connectedSeconds"]),
+        str(document["version"]),
+        str(document.get("lag", "")),
+    )
+
+
+def _ref(parts: list[str]) -> ObjectRef:
+    kind, namespace, name = map(str, parts)
+    return ObjectRef(kind, namespace, name)

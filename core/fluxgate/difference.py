@@ -6,7 +6,8 @@ all that is then done about the one.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from operator import is_
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -15,7 +16,19 @@ T = TypeVar("T")
 def fresh(now: Collection[T], before: Collection[T]) -> list[T]:
     """The objects of ``now`` that are not, as the very same objects, in ``before``; in no order.
 
-    Both must be kept alive by the caller, since identities are what is compared.
+    Both must be in the same order and kept alive by the caller: what they begin and end with in
+    common is passed over, and identities are what is compared of the rest.
     """
-    mine = dict(zip(map(id, now), now, strict=True))
-    return [mine[key] for key in mine.keys() - set(map(id, before))]
+    mine, other = list(now), list(before)
+    start = _in_common(mine, other)
+    del mine[:start], other[:start]
+    if end := _in_common(mine[::-1], other[::-1]):
+        del mine[-end:], other[-end:]
+    found = dict(zip(map(id, mine), mine, strict=True))
+    return [found[key] for key in found.keys() - set(map(id, other))]
+
+
+def _in_common(one: Sequence[T], other: Sequence[T]) -> int:
+    """How many objects both begin with."""
+    same = list(map(is_, one, other))
+    return same.index(False) if False in same else len(same)

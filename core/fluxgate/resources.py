@@ -147,6 +147,22 @@ class Resources:
 
     objects: Mapping[str, Mapping[ObjectRef, Object]]
     revision: int
+    base: int = -1
+    """The revision of the bundle frozen before this one."""
+    touched: frozenset[ObjectRef] = frozenset()
+    """What was inserted, replaced or removed since ``base``."""
+
+    def changed_since(self, before: Resources | None) -> frozenset[ObjectRef]:
+        """Every object added, replaced or removed since ``before``; a few that did not may be among them."""
+        if before is not None and self.base == before.revision:
+            return self.touched
+        old: Mapping[str, Mapping[ObjectRef, Object]] = before.objects if before is not None else {}
+        changed: set[ObjectRef] = set()
+        for kind in old.keys() | self.objects.keys():
+            was, now = old.get(kind, {}), self.objects.get(kind, {})
+            if was is not now:
+                changed |= _differing(was, now)
+        return frozenset(changed)
 
     def _kind(self, _cls: type[T], kind: str) -> Mapping[ObjectRef, T]:
         return cast("Mapping[ObjectRef, T]", self.objects.get(kind, MappingProxyType({})))
@@ -213,6 +229,16 @@ class Resources:
         return sum(map(len, self.objects.values()))
 
 
+def _differing(
+    before: Mapping[ObjectRef, Object], now: Mapping[ObjectRef, Object]
+) -> set[ObjectRef]:
+    # comparing identities in bulk: hashing 10,000 ObjectRefs would cost more than all the rest
+    old = dict(zip(map(id, before.values()), before, strict=True))
+    new = dict(zip(map(id, now.values()), now, strict=True))
+    added = {new[key] for key in new.keys() - old.keys()}
+    return added | {old[key] for key in old.keys() - new.keys()}
+
+
 @dataclass(slots=True)
 class ResourceStore:
     """The current objects, and a revision that grows with every change that matters."""
@@ -220,6 +246,8 @@ class ResourceStore:
     _objects: dict[str, dict[ObjectRef, Object]] = field(default_factory=dict)
     _frozen: dict[str, Mapping[ObjectRef, Object]] = field(default_factory=dict)
     _revision: int = 0
+    _base: int = -1
+    _touched: set[ObjectRef] = field(default_factory=set)
 
     @property
     def revision(self) -> int:
@@ -234,14 +262,14 @@ class ResourceStore:
         if old is not None and _same(old, obj):
             return False
         objects[ref] = obj
-        self._touch(ref.kind)
+        self._touch(ref)
         return True
 
     def remove(self, ref: ObjectRef) -> bool:
         """Remove; returns whether the object was there."""
         if self._objects.get(ref.kind, {}).pop(ref, None) is None:
             return False
-        self._touch(ref.kind)
+        self._touch(ref)
         return True
 
     def replace(self, objects: Iterable[Object]) -> bool:
@@ -261,8 +289,11 @@ class ResourceStore:
         for kind, objects in self._objects.items():
             if kind not in self._frozen:
                 self._frozen[kind] = MappingProxyType(dict(objects))
-        return Resources(objects=MappingProxyType(dict(self._frozen)), revision=self._revision)
+        touched, self._touched = frozenset(self._touched), set()
+        base, self._base = self._base, self._revision
+        return Resources(MappingProxyType(dict(self._frozen)), self._revision, base, touched)
 
-    def _touch(self, kind: str) -> None:
-        self._frozen.pop(kind, None)
+    def _touch(self, ref: ObjectRef) -> None:
+        self._frozen.pop(ref.kind, None)
+        self._touched.add(ref)
         self._revision += 1

@@ -46,6 +46,11 @@ class SnapshotResource:
     origins: tuple[ObjectRef, ...] = ()
     on_demand: bool = False
     final: bool = False
+    line: str = field(init=False, repr=False, compare=False)
+    """What the resource adds to its type's version."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "line", f"{self.name} {self.version}\n")
 
     @classmethod
     def of(
@@ -219,6 +224,7 @@ class Snapshot:
 
 _NAME = attrgetter("name")
 _REFERENCES = attrgetter("references")
+_LINE = attrgetter("line")
 
 
 def _same_objects(
@@ -230,5 +236,5 @@ def _same_objects(
 
 
 def _type_version(resources: Iterable[SnapshotResource]) -> str:
-    lines = "".join([f"{resource.name} {resource.version}\n" for resource in resources])
+    lines = "".join(map(_LINE, resources))
     return hashlib.sha256(lines.encode()).hexdigest()[:16]

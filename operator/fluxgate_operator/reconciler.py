@@ -180,17 +180,12 @@ class Reconciler:
         self.done.notify()
 
     def _note_objects(self, before: Reconciliation | None, now: Reconciliation) -> None:
-        """Remember in which turn each object took its present form; unchanged kinds cost nothing."""
-        old_kinds = before.resources.objects if before is not None else {}
-        for kind in old_kinds.keys() | now.resources.objects.keys():
-            old, new = old_kinds.get(kind, {}), now.resources.objects.get(kind, {})
-            if old is new:
-                continue
-            for ref, obj in new.items():
-                if old.get(ref) is not obj:
-                    self._changed_in[ref] = now.sequence
-            for ref in old.keys() - new.keys():
+        """Remember in which turn each object took its present form."""
+        for ref in now.resources.changed_since(before.resources if before is not None else None):
+            if now.resources.get(ref) is None:
                 self._changed_in.pop(ref, None)
+            else:
+                self._changed_in[ref] = now.sequence
         old_aside: Mapping[ObjectRef, object] = before.set_aside if before is not None else {}
         for ref in old_aside.keys() ^ now.set_aside.keys():
             if ref in self._changed_in:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
@@ -73,6 +74,7 @@ def is_address(host: str) -> bool:
     return True
 
 
+_FEW = 64
 EndpointLookup = Callable[[str], tuple[EndpointIR, ...]]
 
 
@@ -84,6 +86,9 @@ class ClusterUses:
     _names: dict[str, set[str]] = field(default_factory=dict)
     _built: dict[str, Cluster] = field(default_factory=dict)
     _stale: set[str] = field(default_factory=set)
+    _order: list[str] = field(default_factory=list)
+    _sorted: list[Cluster] = field(default_factory=list)
+    """What was built, in the order of names."""
     _result: tuple[Cluster, ...] = ()
 
     def add(self, spec: ClusterSpec) -> None:
@@ -121,23 +126,37 @@ class ClusterUses:
 
     def clusters(self, lookup: EndpointLookup) -> tuple[Cluster, ...]:
         """Every cluster in use, sorted by name; the same tuple when nothing changed."""
-        changed = False
-        for name in self._stale:
-            specs = self._specs.get(name)
-            cluster = _build(specs, lookup) if specs else None
-            if cluster != self._built.get(name):
-                changed = True
-                self._put(name, cluster)
+        found = {name: self._cluster(name, lookup) for name in self._stale}
+        changed = {name: now for name, now in found.items() if now != self._built.get(name)}
         self._stale.clear()
+        if len(changed) > _FEW:
+            self._built |= {name: now for name, now in changed.items() if now is not None}
+            for name in [name for name, now in changed.items() if now is None]:
+                del self._built[name]
+            self._order = sorted(self._built)
+            self._sorted = [self._built[name] for name in self._order]
+        else:
+            for name, now in changed.items():
+                self._put(name, now)
         if changed:
-            self._result = tuple(self._built[name] for name in sorted(self._built))
+            self._result = tuple(self._sorted)
         return self._result
 
+    def _cluster(self, name: str, lookup: EndpointLookup) -> Cluster | None:
+        specs = self._specs.get(name)
+        return _build(specs, lookup) if specs else None
+
     def _put(self, name: str, cluster: Cluster | None) -> None:
+        """Put one cluster into its place; sorting ten thousand for it would take longer."""
+        index = bisect_left(self._order, name)
         if cluster is None:
-            del self._built[name]
+            del self._built[name], self._order[index], self._sorted[index]
+        elif name in self._built:
+            self._built[name] = self._sorted[index] = cluster
         else:
             self._built[name] = cluster
+            self._order.insert(index, name)
+            self._sorted.insert(index, cluster)
 
 
 def _build(specs: Iterable[ClusterSpec], lookup: EndpointLookup) -> Cluster:

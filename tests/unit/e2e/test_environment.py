@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping
 
 import pytest
+
 from e2e.local.environment import arguments_of, decoded, environment_of, expand
 
 POD = {

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from e2e.local.images import Image
 from e2e.local.oci import ARBITRARY_UID, Mount, Sandbox, config_of
 

@@ -11,6 +11,7 @@ import typer
 from fluxgate_cli.commands import (
     api_keys,
     bootstrap,
+    controller,
     crds,
     explain,
     routes,
@@ -44,6 +45,7 @@ def create_app() -> typer.Typer:
     app.callback()(_options)
     for command in (
         run.run,
+        controller.controller,
         status.status,
         validate.validate,
         explain.explain,

@@ -15,7 +15,7 @@ from fluxgate.resources import ResourceStore
 from fluxgate_operator.culprits import Validator
 from fluxgate_operator.isolation import Isolator
 from fluxgate_operator.pipeline import CachedPipeline
-from fluxgate_operator.propagation import PropagationTracker
+from fluxgate_operator.propagation import PropagationTracker, RemoteNodes
 from fluxgate_operator.reconciler import Observe, Reconciler, unobserved
 from fluxgate_operator.settings import HoldoffSettings
 from fluxgate_xds.cache import SnapshotCache
@@ -26,7 +26,7 @@ class Engine:
     """Store, snapshots, nodes, and the three loops between them. To be made inside a running loop.
 
     ``synced`` returns when the store holds everything for the first time; ``observe`` is told
-    of every turn.
+    of every turn; ``remotes`` are the nodes of other replicas.
     """
 
     def __init__(
@@ -37,6 +37,7 @@ class Engine:
         log: FilteringBoundLogger,
         holdoff: HoldoffSettings,
         observe: Observe = unobserved,
+        remotes: RemoteNodes | None = None,
     ) -> None:
         self.store = ResourceStore()
         self.cache = SnapshotCache()
@@ -44,7 +45,7 @@ class Engine:
         self.reconciler = Reconciler(
             self.store, pipeline, self.cache, synced, log, holdoff, observe
         )
-        self.tracker = PropagationTracker(self.registry, self.reconciler, log)
+        self.tracker = PropagationTracker(self.registry, self.reconciler, log, remotes=remotes)
         self.isolator = Isolator(self.registry, self.reconciler, validator, log)
 
     async def first_turn(self) -> None:

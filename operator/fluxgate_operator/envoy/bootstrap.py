@@ -28,6 +28,8 @@ from envoy_data_plane.envoy.type.matcher import v3 as matcher_v3
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 from envoy_data_plane.google.protobuf import Struct, Value
 
+from fluxgate_operator.envoy.token_identity import TokenIdentity, identify
+
 XDS_CLUSTER = "fluxgate-xds"
 PROBE_METADATA = "fluxgate.io/probe"
 CONCURRENCY_METADATA = "fluxgate.io/concurrency"
@@ -55,9 +57,12 @@ class BootstrapOptions:
     """What a bootstrap says.
 
     ``gateway`` becomes ``node.cluster``, by which the control plane knows what to send.
-    ``xds_tls`` None is plain text, for loopback only. ``admin`` is (address, port) or
+    ``xds_tls`` None is plain text, for loopback only, unless ``xds_token`` says that Envoy
+    proves itself by a ServiceAccount's token. ``admin`` is (address, port) or
     the path of a Unix socket. ``probe`` is (address, port). ``probe_listener`` and
     ``stats_matcher`` are in protobuf's JSON form, because the pure core builds them.
+    ``more_xds`` are (address, port) of further replicas of the control plane: Envoy goes to
+    another one when the one it talks to is gone, and keeps what it has meanwhile.
     """
 
     node_id: str
@@ -67,12 +72,14 @@ class BootstrapOptions:
     admin: tuple[str, int] | Path
     concurrency: int
     xds_tls: XdsTLS | None = None
+    xds_token: TokenIdentity | None = None
     probe: tuple[str, int] | None = None
     probe_listener: Mapping[str, Any] | None = None
     stats_matcher: Mapping[str, Any] | None = None
     max_connections: int = 50_000
     max_heap_bytes: int | None = None
     metadata: Mapping[str, str] | None = None
+    more_xds: tuple[tuple[str, int], ...] = ()
 
 
 def build_bootstrap(options: BootstrapOptions) -> dict[str, Any]:
@@ -90,6 +97,8 @@ def build_bootstrap(options: BootstrapOptions) -> dict[str, Any]:
         application_log_config=_log_config(),
     )
     result: dict[str, Any] = message.to_dict()
+    if options.xds_token is not None:
+        identify(result["staticResources"]["clusters"][0], options.xds_token)
     if options.probe_listener is not None:
         result["staticResources"]["listeners"] = [dict(options.probe_listener)]
     if options.stats_matcher is not None:
@@ -148,9 +157,11 @@ def _address(address: tuple[str, int] | Path) -> core_v3.Address:
 
 
 def _xds_cluster(options: BootstrapOptions) -> cluster_v3.Cluster:
-    endpoint = endpoint_v3.LbEndpoint(
-        endpoint=endpoint_v3.Endpoint(address=_address((options.xds_host, options.xds_port)))
-    )
+    places = ((options.xds_host, options.xds_port), *options.more_xds)
+    endpoints = [
+        endpoint_v3.LbEndpoint(endpoint=endpoint_v3.Endpoint(address=_address(place)))
+        for place in places
+    ]
     http2 = core_v3.Http2ProtocolOptions(
         connection_keepalive=core_v3.KeepaliveSettings(
             interval=timedelta(seconds=30), timeout=timedelta(seconds=10)
@@ -161,16 +172,16 @@ def _xds_cluster(options: BootstrapOptions) -> cluster_v3.Cluster:
             http2_protocol_options=http2
         )
     )
-    is_address = options.xds_host.replace(".", "").isdigit() or ":" in options.xds_host
+    static = all(host.replace(".", "").isdigit() or ":" in host for host, _ in places)
     return cluster_v3.Cluster(
         name=XDS_CLUSTER,
         type=cluster_v3.ClusterDiscoveryType.STATIC
-        if is_address
+        if static
         else cluster_v3.ClusterDiscoveryType.STRICT_DNS,
         connect_timeout=timedelta(seconds=1),
         load_assignment=endpoint_v3.ClusterLoadAssignment(
             cluster_name=XDS_CLUSTER,
-            endpoints=[endpoint_v3.LocalityLbEndpoints(lb_endpoints=[endpoint])],
+            endpoints=[endpoint_v3.LocalityLbEndpoints(lb_endpoints=endpoints)],
         ),
         typed_extension_protocol_options={
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": AnyMessage.pack(protocol)

@@ -1,0 +1,5 @@
+"""The composition root of ``fluxgate controller``."""
+
+from fluxgate_operator.controller.controller import Controller
+
+__all__ = ["Controller"]

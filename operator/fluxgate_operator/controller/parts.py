@@ -1,0 +1,133 @@
+"""What a controller is made of, and what is joined to what."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from structlog.typing import FilteringBoundLogger
+
+from fluxgate.resources import ObjectRef
+from fluxgate.status import ObjectStatus
+from fluxgate_operator.controller.lag import follow_propagation
+from fluxgate_operator.culprits import Validator
+from fluxgate_operator.election import LeaseElection
+from fluxgate_operator.engine import Engine
+from fluxgate_operator.kube.access import ClusterAccess
+from fluxgate_operator.kube.client import KubeClient
+from fluxgate_operator.metrics import ControllerMetrics
+from fluxgate_operator.metrics_state import StateCollector, Totals
+from fluxgate_operator.notify import Signal
+from fluxgate_operator.pipeline import CachedPipeline
+from fluxgate_operator.providers.kubernetes.provider import KubernetesProvider
+from fluxgate_operator.replicas import Adopter, LocalReport, Replicas, ReplicaSettings
+from fluxgate_operator.settings import ControllerSettings
+from fluxgate_operator.status_book import StatusBook
+from fluxgate_operator.statuses import StatusWriter
+
+
+class Parts:
+    """The parts of one controller, not running yet. ``xds_port`` is set once it is bound."""
+
+    def __init__(
+        self,
+        settings: ControllerSettings,
+        client: KubeClient,
+        access: ClusterAccess,
+        validator: Validator,
+        metrics: ControllerMetrics,
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self.xds_port = 0
+        self.replicas = Replicas(
+            client,
+            settings.namespace,
+            settings.identity,
+            self._address,
+            log,
+            ReplicaSettings(duration=settings.lease.duration),
+        )
+        self.engine = Engine(
+            CachedPipeline(),
+            self._loaded,
+            validator,
+            log,
+            settings.holdoff,
+            metrics.turn,
+            self.replicas,
+        )
+        engine = self.engine
+        self.provider = KubernetesProvider(
+            client, access, settings.cluster, engine.store, engine.reconciler.poke, log
+        )
+        self.adopter = Adopter(self.replicas, engine.reconciler, log)
+        self.election = LeaseElection(
+            client, settings.namespace, settings.identity, settings.lease, log
+        )
+        self._book = StatusBook(engine.reconciler, engine.tracker)
+        self.writer = StatusWriter(
+            client, self.provider, self._statuses, lambda: self.election.leading, log
+        )
+        metrics.add(StateCollector(engine, lambda: self.election.leading, self._totals()))
+
+    def start_loops(self, group: asyncio.TaskGroup) -> None:
+        """What every replica does."""
+        engine = self.engine
+        group.create_task(self.provider.run(), name="provider")
+        group.create_task(engine.reconciler.run(), name="reconciler")
+        group.create_task(self.adopter.run(), name="adopter")
+        group.create_task(follow_propagation(engine, self._metrics.propagated), name="lag")
+        engine.follow_nodes(group)
+
+    def start_leases(self, group: asyncio.TaskGroup) -> None:
+        """What tells other replicas of this one; ended, it tells them that it is gone."""
+        engine = self.engine
+        local = LocalReport(engine.reconciler, engine.tracker, engine.isolator)
+        group.create_task(self.replicas.run(local), name="replicas")
+        group.create_task(self.election.run(), name="lease")
+
+    def start_writers(self, group: asyncio.TaskGroup) -> None:
+        """What only the leader does; each asks right before it writes."""
+        group.create_task(self.writer.run(), name="statuses")
+        group.create_task(self._poke_writers(), name="changes")
+
+    async def _poke_writers(self) -> None:
+        """Whatever may change a status wakes who writes it."""
+        signals: tuple[Signal, ...] = (
+            self.engine.reconciler.done,
+            self.engine.tracker.changed,
+            self.engine.isolator.changed,
+            self.election.changed,
+            self.replicas.changed,
+        )
+        while True:
+            waiting = [signal.subscribe() for signal in signals]
+            self.writer.poke()
+            try:
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for each in waiting:
+                    each.cancel()
+
+    def _statuses(self) -> Mapping[ObjectRef, ObjectStatus]:
+        rejections = {**self.replicas.rejections(), **self.engine.isolator.runtime_rejections}
+        return self._book.statuses(rejections)
+
+    def _totals(self) -> dict[tuple[str, str, str], Totals]:
+        counters = self.writer.counters
+        return {
+            ("status_writes", "result", "Statuses, by what became of writing them."): lambda: {
+                "written": counters.written,
+                "conflict": counters.conflicts,
+                "failed": counters.failed,
+            }
+        }
+
+    def _address(self) -> str:
+        host = self._settings.advertise
+        return f"[{host}]:{self.xds_port}" if ":" in host else f"{host}:{self.xds_port}"
+
+    async def _loaded(self) -> None:
+        await self.provider.loaded()

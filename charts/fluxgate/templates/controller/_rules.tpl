@@ -1,0 +1,40 @@
+{{/* What a controller needs in every namespace it watches. Reading is for all; of what it writes,
+     users' objects only get a status. */}}
+{{- define "fluxgate.namespaceRules" -}}
+- apiGroups: [gateway.fluxgate.io]
+  resources: [apikeys, backends, gatewayconfigs, plugins, routes, tenants, upstreams]
+  verbs: [get, list, watch]
+- apiGroups: [gateway.fluxgate.io]
+  resources: [apikeys/status, backends/status, gatewayconfigs/status, plugins/status, routes/status, tenants/status, upstreams/status]
+  verbs: [patch]
+- apiGroups: [""]
+  resources: [secrets, services]
+  verbs: [get, list, watch]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [get, list, watch]
+{{- if .Values.ingressClass.enabled }}
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses]
+  verbs: [get, list, watch]
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses/status]
+  verbs: [patch]
+{{- end }}
+{{- if .Values.controller.exposure }}
+- apiGroups: [""]
+  resources: [services]
+  verbs: [create, patch, delete]
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses]
+  verbs: [get, list, create, patch, delete]
+{{- if .Capabilities.APIVersions.Has "route.openshift.io/v1" }}
+- apiGroups: [route.openshift.io]
+  resources: [routes]
+  verbs: [get, list, create, patch, delete]
+- apiGroups: [route.openshift.io]
+  resources: [routes/custom-host]
+  verbs: [create, update]
+{{- end }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,192 @@
+"""What the chart renders, without any cluster.
+
+``pytest tests/chart --refresh-goldens`` rewrites the golden renders after an intended change; read
+the difference before you commit it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+from support.helm import CHART, Helm, HelmError, Manifest
+from support.manifests import not_restricted, pod_templates, problems_of
+
+CASES = Path(__file__).parent / "golden"
+NAMES = sorted(path.name for path in CASES.iterdir() if path.is_dir())
+FILES = {"values.yaml", "rendered.yaml", "notes.txt"}
+MONITORING = "monitoring.coreos.com/v1"
+
+
+def values_of(case: str) -> dict[str, object]:
+    return yaml.safe_load((CASES / case / "values.yaml").read_text()) or {}
+
+
+@pytest.fixture(scope="module")
+def rendered(helm: Helm) -> dict[str, list[Manifest]]:
+    """The objects of every case."""
+    return {name: helm.template(values_of(name), apis=MONITORING) for name in NAMES}
+
+
+def test_the_matrix_has_the_ways_to_run_it() -> None:
+    assert set(NAMES) >= {"defaults", "everything", "namespaced", "own-envoys"}
+
+
+def test_lint_finds_nothing(helm: Helm) -> None:
+    for name in NAMES:
+        said = helm("lint", "--strict", str(CHART), values=values_of(name))
+        assert "[WARNING]" not in said
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_a_case_renders_as_it_did(helm: Helm, case: str, *, refresh: bool) -> None:
+    folder, values = CASES / case, values_of(case)
+    objects = helm.template(values, apis=MONITORING)
+    objects.sort(key=lambda each: (each["kind"], each["metadata"]["name"]))
+    made = {
+        "rendered.yaml": yaml.safe_dump_all(objects, sort_keys=True, width=100),
+        "notes.txt": notes_of(helm, values),
+    }
+    if refresh:
+        for name, text in made.items():
+            (folder / name).write_text(text)
+    assert {path.name for path in folder.iterdir()} == FILES
+    for name, text in made.items():
+        assert (folder / name).read_text() == text, name
+
+
+def notes_of(helm: Helm, values: dict[str, object]) -> str:
+    shown = helm("install", "fluxgate", str(CHART), "-n", "shop", "--dry-run=client", values=values)
+    _, found, notes = shown.partition("NOTES:\n")
+    assert found
+    return notes.rstrip() + "\n"
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_every_object_is_valid(rendered: dict[str, list[Manifest]], case: str) -> None:
+    assert [problem for each in rendered[case] for problem in problems_of(each)] == []
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_no_two_objects_have_one_name(rendered: dict[str, list[Manifest]], case: str) -> None:
+    names = Counter(
+        (each["kind"], each["metadata"].get("namespace"), each["metadata"]["name"])
+        for each in rendered[case]
+    )
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_every_pod_is_restricted_and_takes_any_user_id(
+    rendered: dict[str, list[Manifest]], case: str
+) -> None:
+    templates = list(pod_templates(rendered[case]))
+    assert templates
+    found = {name: not_restricted(each["spec"]) for name, each in templates}
+    assert {name: problems for name, problems in found.items() if problems} == {}
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_no_command_needs_a_shell(rendered: dict[str, list[Manifest]], case: str) -> None:
+    for name, template in pod_templates(rendered[case]):
+        pod = template["spec"]
+        for container in [*pod.get("initContainers", []), *pod["containers"]]:
+            words = [*container.get("command", []), *container.get("args", [])]
+            words += (
+                container.get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", [])
+            )
+            assert words, name
+            assert not {"sh", "bash", "/bin/sh", "-c"} & set(words) - _envoys_own(container), name
+
+
+def _envoys_own(container: Manifest) -> set[str]:
+    """``envoy -c FILE`` is no shell's -c."""
+    return {"-c"} if container.get("command", [""])[0] == "envoy" else set()
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_every_selector_selects_pods_of_the_chart(
+    rendered: dict[str, list[Manifest]], case: str
+) -> None:
+    pods = [each["metadata"]["labels"] for _, each in pod_templates(rendered[case])]
+    for each in rendered[case]:
+        spec = each.get("spec") or {}
+        selector = spec.get("selector") or spec.get("podSelector")
+        if each["kind"] == "ServiceMonitor" or not selector:
+            continue
+        wanted = selector.get("matchLabels", selector)
+        assert any(wanted.items() <= labels.items() for labels in pods), each["metadata"]["name"]
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_named_ports_exist(rendered: dict[str, list[Manifest]], case: str) -> None:
+    names = {
+        port["name"]
+        for _, template in pod_templates(rendered[case])
+        for container in template["spec"]["containers"]
+        for port in container.get("ports", [])
+    }
+    used = [
+        port["targetPort"]
+        for each in rendered[case]
+        if each["kind"] == "Service"
+        for port in each["spec"]["ports"]
+    ]
+    used += [
+        port["port"]
+        for each in rendered[case]
+        if each["kind"] == "NetworkPolicy"
+        for rule in each["spec"].get("ingress", [])
+        for port in rule.get("ports", [])
+    ]
+    assert {each for each in used if isinstance(each, str)} <= names
+
+
+def test_the_definitions_are_those_that_make_generate_wrote() -> None:
+    committed = {path.name: path.read_text() for path in (CHART.parents[1] / "crds").iterdir()}
+    assert {path.name: path.read_text() for path in (CHART / "crds").iterdir()} == committed
+
+
+def test_a_service_monitor_needs_its_kind_in_the_cluster(helm: Helm) -> None:
+    wish = {"serviceMonitor": {"enabled": True}}
+    kinds = [each["kind"] for each in helm.template(wish)]
+    assert "ServiceMonitor" not in kinds
+    assert "ServiceMonitor" in [each["kind"] for each in helm.template(wish, apis=MONITORING)]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"gatway": {}}, "additional properties 'gatway' not allowed"),
+        ({"controller": {"replica": 3}}, "at '/controller'"),
+        ({"gateway": {"kind": "StatefulSet"}}, "must be one of 'Deployment', 'DaemonSet'"),
+        ({"gateway": {"config": {"listeners": []}}}, "minItems: got 0, want 1"),
+        (
+            {"gateway": {"config": {"listeners": [{"name": "http", "port": 80}]}}},
+            "minimum: got 80, want 1,024",
+        ),
+        ({"image": {"digest": "latest"}}, "at '/image/digest'"),
+        ({"certificates": {"certManager": {"enabled": True}}}, "missing property 'name'"),
+        ({"routes": {"a": {"matches": []}}}, "missing property 'spec'"),
+        ({"controller": {"watchNamespaces": "shop"}}, "got string, want array"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, str) else "",
+)
+def test_a_typo_in_the_values_is_refused_with_its_place(
+    helm: Helm, values: dict[str, object], words: str
+) -> None:
+    with pytest.raises(HelmError, match="values don't meet the specifications") as refused:
+        helm.template(values)
+    assert words in str(refused.value)
+
+
+def test_every_value_is_documented_and_in_the_schema() -> None:
+    lines = (CHART / "values.yaml").read_text().splitlines()
+    undocumented = [
+        line
+        for before, line in zip(["", *lines], lines, strict=False)
+        if line[:1].isalpha() and not before.startswith("#")
+    ]
+    assert undocumented == []

@@ -1,0 +1,145 @@
+"""A release from its first install to its end, by Helm itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.cluster import OwnControlPlane
+from support.helm import CHART, Helm, HelmError
+from support.jobs import JobRunner, running_jobs
+
+from .conftest import helm_of
+
+NAMESPACE = "shop"
+ROUTES = "routes.gateway.fluxgate.io"
+
+
+def route(path: str) -> dict[str, Any]:
+    return {
+        "spec": {
+            "matches": [{"path": {"value": path}}],
+            "backends": [{"kind": "Service", "name": "hello", "port": 80}],
+        }
+    }
+
+
+def catalog(*names: str) -> dict[str, Any]:
+    routes = [{"name": name, **route(f"/{name}")} for name in names]
+    return {"catalog": json.dumps({"version": 1, "routes": routes})}
+
+
+class Release:
+    """The release under test: Helm, the cluster, and who runs the Jobs."""
+
+    def __init__(self, plane: OwnControlPlane, helm: Helm, jobs: JobRunner) -> None:
+        self.plane = plane
+        self.helm = helm
+        self.jobs = jobs
+
+    def change(self, verb: str, **values: Any) -> list[str]:
+        """``helm install`` or ``upgrade``; the names of the Jobs that ran."""
+        return self._ran(
+            lambda: self.helm(
+                verb, "rel", str(CHART), "-n", NAMESPACE, "--timeout", "60s", values=values
+            )
+        )
+
+    def run(self, *arguments: str) -> list[str]:
+        """Another Helm command; the names of the Jobs that ran."""
+        return self._ran(lambda: self.helm(*arguments, "-n", NAMESPACE, "--timeout", "60s"))
+
+    def _ran(self, work: Callable[[], str]) -> list[str]:
+        before = len(self.jobs.runs)
+        work()
+        runs = self.jobs.runs[before:]
+        assert self.jobs.problems == []
+        assert {each.name: each.output for each in runs if each.code} == {}
+        return [each.name for each in runs]
+
+    def routes(self) -> dict[str, str]:
+        """The path of every Route of the namespace, by name."""
+        listed = json.loads(self.plane.kubectl("get", ROUTES, "-n", NAMESPACE, "-o", "json"))
+        return {
+            each["metadata"]["name"]: each["spec"]["matches"][0]["path"]["value"]
+            for each in listed["items"]
+        }
+
+    def objects(self) -> set[str]:
+        """Every object that carries the release's label, or that Helm keeps of it."""
+        kinds = self.plane.kubectl("api-resources", "--verbs=list", "-o", "name").split()
+        found = self.plane.kubectl(
+            *("get", ",".join(kinds), "-A", "-o", "name", "--ignore-not-found"),
+            *("-l", "app.kubernetes.io/instance=rel"),
+        )
+        kept = self.plane.kubectl(
+            "get", "secrets", "-n", NAMESPACE, "-o", "name", "-l", "owner=helm"
+        )
+        return set((found + kept).split())
+
+
+@pytest.fixture
+def release(new_cluster: OwnControlPlane, tmp_path: Path) -> Any:
+    new_cluster.new_namespace(NAMESPACE)
+    new_cluster.kubectl(
+        "label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted"
+    )
+    with running_jobs(new_cluster, NAMESPACE, tmp_path) as jobs:
+        yield Release(new_cluster, helm_of(new_cluster, tmp_path), jobs)
+
+
+def test_a_release_lives_from_install_to_uninstall(release: Release) -> None:
+    plane = release.plane
+
+    ran = release.change("install", routes={"hello": route("/hello")}, publicRoutes=catalog("a"))
+    assert ran == ["rel-fluxgate-crds", "rel-fluxgate-routes"]
+    assert release.routes() == {"hello": "/hello", "a": "/a"}
+    assert "rel-fluxgate" in plane.kubectl("get", "gatewayconfigs", "-n", NAMESPACE)
+
+    plane.kubectl(
+        *("apply", "-n", NAMESPACE, "-f", "-"),
+        stdin=json.dumps(
+            {
+                "apiVersion": "gateway.fluxgate.io/v1alpha1",
+                "kind": "Route",
+                "metadata": {"name": "mine"},
+                **route("/mine"),
+            }
+        ),
+    )
+    plane.kubectl("annotate", "crd", ROUTES, "example.com/kept=yes")
+    plane.kubectl(  # as an older version left it
+        "patch", "crd", ROUTES, "--type=json", "-p",
+        '[{"op": "replace", "path": "/spec/names/shortNames", "value": ["old"]}]',
+    )  # fmt: skip
+    ran = release.change("upgrade", routes={"hello": route("/hi")}, publicRoutes=catalog("b"))
+    assert ran == ["rel-fluxgate-crds", "rel-fluxgate-routes"]
+    assert release.routes() == {"hello": "/hi", "b": "/b", "mine": "/mine"}
+    definition = json.loads(plane.kubectl("get", "crd", ROUTES, "-o", "json"))
+    assert definition["spec"]["names"]["shortNames"] == ["fgr"]
+    assert definition["metadata"]["annotations"]["example.com/kept"] == "yes"
+
+    assert release.run("rollback", "rel", "1") == ["rel-fluxgate-routes"]
+    assert release.routes() == {"hello": "/hello", "a": "/a", "mine": "/mine"}
+
+    assert release.run("uninstall", "rel") == ["rel-fluxgate-routes-removal"]
+    assert release.routes() == {"mine": "/mine"}
+    assert release.objects() == set()
+
+
+def test_an_upgrade_stops_when_a_route_belongs_to_somebody_else(release: Release) -> None:
+    release.change("install")
+    mine = {
+        "apiVersion": "gateway.fluxgate.io/v1alpha1",
+        "kind": "Route",
+        "metadata": {"name": "hello"},
+        **route("/mine"),
+    }
+    release.plane.kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=json.dumps(mine))
+    with pytest.raises(HelmError, match="rel-fluxgate-routes"):
+        release.change("upgrade", routes={"hello": route("/theirs")})
+    assert "foreign  hello" in release.jobs.runs[-1].output
+    assert release.routes() == {"hello": "/mine"}

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,9 +20,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from fluxgate.xds.probe import build_probe_listener
 from fluxgate.xds.stats import stats_matcher
 from fluxgate_operator.envoy.bootstrap import BootstrapOptions, build_bootstrap
+from fluxgate_operator.listening import free_port
 from support.envoy import EnvoyProcess
 from support.fluxgate_run import COMMAND, environment
-from support.upstream import free_port
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 20.0
@@ -72,7 +70,9 @@ class ControllerProcess:
     def probe(self, path: str) -> tuple[int, str]:
         """Status and body of ``/livez``, ``/readyz`` or ``/metrics``; (0, reason) without answer."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=5) as got:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.http_port}{path}", timeout=5
+            ) as got:
                 return got.status, got.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

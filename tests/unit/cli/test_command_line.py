@@ -18,7 +18,17 @@ from fluxgate.api.v1alpha1 import KINDS
 from fluxgate_cli.errors import ExitCode
 
 ROOT = Path(__file__).parents[3]
-COMMANDS = ("run", "status", "validate", "explain", "api-keys", "crds", "bootstrap", "version")
+COMMANDS = (
+    "run",
+    "controller",
+    "status",
+    "validate",
+    "explain",
+    "api-keys",
+    "crds",
+    "bootstrap",
+    "version",
+)
 
 
 def test_help_names_every_command_and_the_exit_codes(fluxgate: Fluxgate) -> None:
@@ -42,8 +52,13 @@ def test_the_documented_exit_codes_are_the_ones_used() -> None:
     assert documented == {int(code) for code in ExitCode}
 
 
-def test_every_variable_the_options_read_is_documented(fluxgate: Fluxgate) -> None:
-    shown = " ".join(fluxgate(command, "--help").out for command in ("run", "status", "explain"))
+def test_every_variable_the_options_read_is_documented(
+    fluxgate: Fluxgate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = " ".join(
+        fluxgate(command, "--help").out for command in ("run", "controller", "status", "explain")
+    )
     variables = set(re.findall(r"FLUXGATE_[A-Z_]+", shown))
     text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     assert variables

@@ -95,6 +95,7 @@ class StatusWriter:
         self._quiet_until = 0.0
         self._backoff = self._settings.backoff
         self._poked = asyncio.Event()
+        self._sleeping_until = 0.0
         self._work = asyncio.Condition()
         self._searching = asyncio.Lock()
         self.counters = StatusCounters()
@@ -130,7 +131,9 @@ class StatusWriter:
 
     async def _wait(self, due: float | None) -> None:
         """Until somebody pokes, or something is due; a second at most, for ``leading`` is a clock."""
-        pause = 1.0 if due is None else min(1.0, max(0.0, due - self._clock()))
+        now = self._clock()
+        pause = 1.0 if due is None else min(1.0, max(0.0, due - now))
+        self._sleeping_until = now + pause
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause):
                 await self._poked.wait()
@@ -199,7 +202,7 @@ class StatusWriter:
         known = self._memory.known(facts)
         if known.refused:
             # the watch has not shown us yet what is there; asking again would be refused again
-            self._queue.again_at(ref, self._clock() + self._settings.backoff)
+            self._retry(ref)
             return None
         stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         change = change_of(known.status, wanted, stamp, self._extras(ref))
@@ -219,7 +222,20 @@ class StatusWriter:
             return True
         lost = change.urgency is Urgency.LOST
         hold = settings.lost_seconds if lost else settings.pending_seconds
-        return self._queue.postpone(ref, now + hold) <= now
+        due = self._queue.postpone(ref, now + hold)
+        self._wake_by(due)
+        return due <= now
+
+    def _retry(self, ref: ObjectRef) -> None:
+        due = self._clock() + self._settings.backoff
+        self._queue.again_at(ref, due)
+        self._wake_by(due)
+
+    def _wake_by(self, due: float) -> None:
+        """Something is due before the follower meant to look."""
+        if due < self._sleeping_until:
+            self._sleeping_until = due
+            self._poked.set()
 
     async def _write(self, facts: ObjectFacts, known: Known, change: Change) -> None:
         ref = facts.ref
@@ -248,7 +264,7 @@ class StatusWriter:
         elif isinstance(error, ConflictError):
             self.counters.conflicts += 1
             self._memory.refused(facts, known)
-            self._queue.again_at(ref, self._clock() + self._settings.backoff)
+            self._retry(ref)
         elif isinstance(error, InvalidError):
             self.counters.failed += 1
             self._queue.settle(ref)

@@ -236,7 +236,9 @@ class FaultProxy:
     async def _cut(self) -> None:
         for connection in self._server.connections:
             if (transport := connection.transport) is not None:
-                raw: socket.socket = transport.get_extra_info("socket")
+                raw: socket.socket | None = transport.get_extra_info("socket")
+                if raw is None:  # closing already
+                    continue
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
                 transport.abort()
 

@@ -52,6 +52,12 @@ labels:
 {{- define "fluxgate.podSettings" -}}
 {{- $root := index . 0 -}}
 {{- $settings := index . 1 -}}
+# variables of Services, such as FLUXGATE_HTTP_PORT of one called fluxgate-http, are not options
+enableServiceLinks: false
+securityContext:
+  runAsNonRoot: true
+  seccompProfile:
+    type: RuntimeDefault
 {{- with $root.Values.image.pullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
@@ -67,12 +73,6 @@ tolerations:
 {{- with $settings.priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
-# variables of Services, such as FLUXGATE_HTTP_PORT of one called fluxgate-http, are not options
-enableServiceLinks: false
-securityContext:
-  runAsNonRoot: true
-  seccompProfile:
-    type: RuntimeDefault
 {{- end -}}
 
 {{/* No UID: any will do, and OpenShift's restricted-v2 chooses one. */}}
@@ -88,6 +88,13 @@ securityContext:
 {{- define "fluxgate.spread" -}}
 {{- $selector := include "fluxgate.selector" . -}}
 {{- $settings := index . 2 -}}
+topologySpreadConstraints:
+  - maxSkew: 1
+    topologyKey: topology.kubernetes.io/zone
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- $selector | nindent 8 }}
 {{- if $settings.affinity }}
 affinity:
   {{- toYaml $settings.affinity | nindent 2 }}
@@ -102,13 +109,6 @@ affinity:
             matchLabels:
               {{- $selector | nindent 14 }}
 {{- end }}
-topologySpreadConstraints:
-  - maxSkew: 1
-    topologyKey: topology.kubernetes.io/zone
-    whenUnsatisfiable: ScheduleAnyway
-    labelSelector:
-      matchLabels:
-        {{- $selector | nindent 8 }}
 {{- end -}}
 
 {{/* The GatewayConfig's name, and the key by which its Envoys ask for it. */}}

@@ -20,6 +20,10 @@
 - apiGroups: [networking.k8s.io]
   resources: [ingresses/status]
   verbs: [patch]
+# what of an Ingress cannot be served is said in an Event: its status has no place for words
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [get, create, patch]
 {{- end }}
 {{- if .Values.controller.exposure }}
 - apiGroups: [""]
@@ -27,7 +31,7 @@
   verbs: [create, patch, delete]
 - apiGroups: [networking.k8s.io]
   resources: [ingresses]
-  verbs: [get, list, create, patch, delete]
+  verbs: [get, list, watch, create, patch, delete]
 {{- if .Capabilities.APIVersions.Has "route.openshift.io/v1" }}
 - apiGroups: [route.openshift.io]
   resources: [routes]

@@ -38,7 +38,7 @@ class Authority:
         self.pem = certificate.public_bytes(serialization.Encoding.PEM)
 
     def issue(self, *names: str, client: bool = False, organization: str = "") -> Pair:
-        """A certificate for these DNS names or IP addresses, for a server or a client.
+        """A certificate for these DNS names, IP addresses or URIs, for a server or a client.
 
         The first is the common name: the user's name at an API server, where
         ``organization`` is the user's group.
@@ -89,6 +89,8 @@ def _builder(
 
 
 def _general(name: str) -> x509.GeneralName:
+    if "://" in name:
+        return x509.UniformResourceIdentifier(name)
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:

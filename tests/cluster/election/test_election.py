@@ -102,18 +102,16 @@ async def test_a_leader_that_is_cut_off_stops_before_another_begins(
     access = await load_access(fault_proxy.kubeconfig, None, {})
     async with KubeClient(access) as cut_off:
         leader, other = election(cut_off, namespace, "a"), election(kube, namespace, "b")
-        async with running(leader.run, other.run):
-            await until(lambda: leader.leading or other.leading)
-            if other.leading:
-                return  # the other was faster; then there is nobody to cut off
-            samples = asyncio.create_task(_sample([leader, other]))
-            fault_proxy.black_hole()
-            await until(lambda: other.leading)
-            samples.cancel()
-            assert not leader.leading
-            assert max(samples_taken) == 1
-            fault_proxy.heal()
-            await until(lambda: leader.leader == "b")
+        async with running(leader.run):
+            await until(lambda: leader.leading)
+            async with running(other.run, lambda: _sample([leader, other])):
+                await until(lambda: other.leader == "a")
+                fault_proxy.black_hole()
+                await until(lambda: other.leading)
+                assert not leader.leading
+                fault_proxy.heal()
+                await until(lambda: leader.leader == "b")
+                assert max(samples_taken) == 1
 
 
 @asynccontextmanager

@@ -186,6 +186,11 @@ SPECS = {
             )
         },
         optional={"tenant": NAMES, "type": st.sampled_from(["Static", "Sidecar"])},
+    ).filter(
+        lambda spec: (
+            spec.get("type") != "Sidecar"
+            or all(each["host"] != "example.com" for each in spec["targets"])
+        )
     ),
     "Plugin": st.fixed_dictionaries(
         {"type": st.sampled_from(["cors", "key-auth", "rate-limit", "unknown"])},

@@ -38,6 +38,8 @@ class GatewayScope:
     cors: Cors | None
     timeouts: Timeouts | None
     retry: Retry | None
+    sidecars: bool = False
+    """Whether every Envoy of it runs in an application's pod (``spec.mode``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ def build_gateway(
         cors=spec.cors,
         timeouts=spec.timeouts,
         retry=spec.retry,
+        sidecars=spec.mode == "Sidecar",
     )
     return GatewayFact(scope, _base(config, key, ref, listeners), tuple(findings))
 

@@ -54,7 +54,8 @@ SAID_ELSEWHERE: Mapping[str, tuple[str, ...]] = MappingProxyType(
         # a route with async is refused as a whole
         "Route": ("spec.async.maxAttempts", "spec.async.timeout", "spec.description"),
         # tls is there exactly when the protocol is HTTPS
-        "GatewayConfig": ("spec.listeners[].protocol",),
+        # the xDS server reads allowedServiceAccounts, when a node connects with a token
+        "GatewayConfig": ("spec.listeners[].protocol", "spec.allowedServiceAccounts"),
         "Backend": ("spec.description",),
         "Upstream": ("spec.description",),
         # there is no other value than Local

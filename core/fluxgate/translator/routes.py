@@ -31,6 +31,7 @@ from fluxgate.translator.route_policies import Protection, resolve_policies
 from fluxgate.translator.serving import Fragment, Part
 from fluxgate.translator.tables import Claim
 from fluxgate.translator.tenants import TenantFact, allowed_hosts, question
+from fluxgate.translator.upstreams import SIDECAR
 from fluxgate.translator.view import View
 
 REFUSED = DirectResponse(503, "This route is not available: its policies could not be set up.")
@@ -71,10 +72,24 @@ def compile_route(ref: ObjectRef, route: Route, view: View) -> Fragment:
         used |= protection.used
         findings.extend(protection.findings)
         listeners = _listeners(route, scope)
-        if listeners and hosts:
+        if (aside := _aside(placed, scope)) is not None:
+            findings.append(aside)
+        elif listeners and hosts:
             parts.append(_part(placed, scope, listeners, protection))
     unique = tuple(dict.fromkeys(findings)) if findings else ()
     return Fragment(tuple(parts), unique, frozenset(used))
+
+
+def _aside(placed: _Placed, scope: GatewayScope) -> Finding | None:
+    """A fleet that is shared must not reach its own loopback for anybody."""
+    if scope.sidecars or not any(
+        each.pool.startswith(SIDECAR) for each in placed.forwarding.clusters
+    ):
+        return None
+    return invalid(
+        f"{scope.ref} has spec.mode Gateway, so it has no application beside it; an Upstream of "
+        "type Sidecar needs a route whose spec.gateways names GatewayConfigs of mode Sidecar only"
+    )
 
 
 def _hosts(route: Route, tenant: TenantFact | None, findings: list[Finding]) -> tuple[str, ...]:
@@ -92,7 +107,9 @@ def _hosts(route: Route, tenant: TenantFact | None, findings: list[Finding]) -> 
 
 def _scopes(route: Route, view: View, findings: list[Finding]) -> tuple[GatewayScope, ...]:
     known, wanted = view.scopes, route.spec.gateways
-    scopes = tuple([each for each in known if each.ref.name in wanted]) if wanted else known
+    scopes = tuple(
+        [each for each in known if (each.ref.name in wanted if wanted else not each.sidecars)]
+    )
     if not wanted and any(_listeners(route, scope) for scope in scopes):
         return scopes
     names = sorted({each.ref.name for each in known})

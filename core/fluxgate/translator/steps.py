@@ -14,10 +14,10 @@ from fluxgate.translator.gateways import GatewayFact, build_gateway
 from fluxgate.translator.key_table import read_key
 from fluxgate.translator.policies import read_plugin
 from fluxgate.translator.routes import compile_route
-from fluxgate.translator.server_certificates import certificates_for
+from fluxgate.translator.server_certificates import certificates_for, permitted
 from fluxgate.translator.serving import Fragment, Part, Serving
-from fluxgate.translator.tenants import build_tenants
-from fluxgate.translator.upstreams import resolve_upstream, upstream_pool
+from fluxgate.translator.tenants import build_tenants, question
+from fluxgate.translator.upstreams import resolve_upstream, sidecar_pool, upstream_pool
 from fluxgate.translator.view import View
 
 
@@ -41,7 +41,8 @@ def process_gateways(view: View) -> None:
     """Translate the GatewayConfigs that changed, or whose Secrets did."""
     changed = view.changed("GatewayConfig")
     added = view.changed("ServerCertificates")
-    changed |= view.dependent("GatewayConfig", view.changed("Secret") | added)
+    asked = view.changed("Secret") | added | view.changed("tenant-of")
+    changed |= view.dependent("GatewayConfig", asked)
     now = view.resources.server_certificates
     changed |= {now[ref].gateway for ref in added if ref in now}
     for ref in changed:
@@ -63,6 +64,8 @@ def _gateway(ref: ObjectRef, view: View) -> GatewayFact | None:
         return None
     added = certificates_for(view.resources, ref)
     looked_at: set[ObjectRef] = {ref_of(each) for each in added}
+    looked_at |= {question(each.namespace) for each in added}
+    added = permitted(added, view.tenants)
 
     def lookup(secret: ObjectRef) -> Secret | None:
         looked_at.add(secret)
@@ -113,7 +116,10 @@ def process_upstreams(view: View) -> None:
     changed = view.changed("Upstream")
     for ref in changed | view.dependent("Upstream", view.dirty):
         upstream = view.resources.upstreams.get(ref)
-        view.stale_pools.add(upstream_pool(ref.namespace, ref.name))
+        view.stale_pools |= {
+            upstream_pool(ref.namespace, ref.name),
+            sidecar_pool(ref.namespace, ref.name),
+        }
         usable = upstream is not None and ref not in view.changes.rejected
         resolved = resolve_upstream(upstream, view.secret) if upstream and usable else None
         _settle(view, ref, resolved, exists=upstream is not None)

@@ -13,7 +13,6 @@ from fluxgate.ir import (
     OutlierDetection,
 )
 from fluxgate.resources import ref_of
-from fluxgate.status import Reason
 from fluxgate.translator.certificates import SecretLookup
 from fluxgate.translator.clusters import ClusterSettings, ClusterSpec, is_address
 from fluxgate.translator.destinations import (
@@ -26,10 +25,17 @@ from fluxgate.translator.destinations import (
 )
 from fluxgate.translator.findings import Finding, invalid
 
+SIDECAR = "sidecar/"
+
 
 def upstream_pool(namespace: str, name: str) -> str:
     """The name of an Upstream's endpoint pool."""
     return f"upstream/{namespace}/{name}"
+
+
+def sidecar_pool(namespace: str, name: str) -> str:
+    """The name of the endpoint pool of an Upstream of type Sidecar; no other pool begins so."""
+    return f"{SIDECAR}{namespace}/{name}"
 
 
 def upstream_endpoints(upstream: Upstream) -> tuple[EndpointIR, ...]:
@@ -67,7 +73,8 @@ def resolve_upstream(upstream: Upstream, lookup: SecretLookup) -> Resolved:
         thresholds=thresholds_of(spec.circuit_breaker),
         tls=tls,
     )
-    cluster = ClusterSpec.of(upstream_pool(ref.namespace, ref.name), settings, (ref,))
+    pool = sidecar_pool if spec.type == "Sidecar" else upstream_pool
+    cluster = ClusterSpec.of(pool(ref.namespace, ref.name), settings, (ref,))
     destination = Destination((Share(cluster, 1),), spec.tenant, _hash_policy(balancing.hash_on))
     return Resolved(destination, (), used)
 
@@ -75,13 +82,6 @@ def resolve_upstream(upstream: Upstream, lookup: SecretLookup) -> Resolved:
 def _problems(upstream: Upstream) -> list[Finding]:
     spec = upstream.spec
     findings = []
-    if spec.type == "Sidecar":
-        findings.append(
-            invalid(
-                "spec.type: Sidecar is not supported by this version; use Static with targets",
-                Reason.UNSUPPORTED_TYPE,
-            )
-        )
     kinds = {is_address(each.host) for each in spec.targets if each.weight}
     if len(kinds) > 1:
         findings.append(

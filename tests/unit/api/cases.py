@@ -57,6 +57,10 @@ GOOD = (
     Good("inline limit", "Route", {"rateLimit": {"requests": 5}}),
     Good("url", "Backend", {"url": "https://[::1]:8443/"}),
     Good("canary", "Backend", {"upstream": "u", "canary": {"name": "v", "weight": 10}}),
+    Good("sidecars", "GatewayConfig", gateway(
+        mode="Sidecar", allowedServiceAccounts=[{"namespace": "apps"}, {"namespace": "b", "name": "c"}])),
+    Good("the application beside a sidecar", "Upstream",
+         {"type": "Sidecar", "targets": [{"host": "localhost", "port": 8000}]}),
     Good("sticky cookie", "Upstream", {"targets": [{"host": "::1", "port": 1}], "loadBalancing": {
         "policy": "Maglev", "hashOn": {"type": "Cookie", "name": "s", "cookieTtl": "1h"}}}),
     Good("plugin", "Plugin", {"type": "key-auth", "targets": [{"kind": "Tenant", "name": "t"}]}),
@@ -70,6 +74,10 @@ BAD = (
     Bad("http with tls", "GatewayConfig", gateway(listener(tls=TLS)), "spec.listeners[0].tls", "cel"),
     Bad("names twice", "GatewayConfig", gateway(listener(), listener(port=81)), "spec.listeners"),
     Bad("ports twice", "GatewayConfig", gateway(listener("a"), listener("b")), "spec.listeners", "cel"),
+    Bad("sidecars that are exposed", "GatewayConfig",
+        gateway(mode="Sidecar", exposure={"kind": "NodePort"}), "spec.mode", "cel"),
+    Bad("a sidecar's application elsewhere", "Upstream",
+        {"type": "Sidecar", "targets": [{"host": "10.0.0.1", "port": 8000}]}, "spec.targets", "cel"),
     Bad("plans twice", "GatewayConfig", gateway(plans=[{"name": "p", "requests": 1}] * 2), "spec.plans"),
     Bad("key formats twice", "GatewayConfig", gateway(apiKeys={"formats": [{"prefix": "a_"}] * 2}),
         "spec.apiKeys.formats"),

@@ -239,10 +239,31 @@ class Limits(Model):
     idle_timeout: Duration = "5m"
 
 
+class AllowedServiceAccount(Model):
+    """Pods of another namespace that may be nodes of the fleet, sidecars above all."""
+
+    namespace: ObjectName
+    name: ObjectName | None = Field(
+        default=None, description="One ServiceAccount; any of the namespace when absent."
+    )
+
+
 class GatewayConfigSpec(Model):
     """The specification of a GatewayConfig."""
 
     listeners: Annotated[tuple[Listener, ...], Field(min_length=1, max_length=64)]
+    mode: Literal["Gateway", "Sidecar"] = Field(
+        default="Gateway",
+        description="Sidecar: every Envoy runs in an application's pod, and only there an "
+        "Upstream of type Sidecar is reached. It is not exposed.",
+    )
+    allowed_service_accounts: Annotated[
+        tuple[AllowedServiceAccount, ...], Field(max_length=256)
+    ] = Field(
+        default=(),
+        description="Pods of these ServiceAccounts may be nodes of the fleet, besides the pods "
+        "of the GatewayConfig's own namespace.",
+    )
     trusted_hops: Annotated[int, Field(ge=0, le=16)] = Field(
         default=0, description="Trusted proxies in front that append to x-forwarded-for."
     )
@@ -263,6 +284,12 @@ class GatewayConfigSpec(Model):
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "mode",
+            "a fleet of sidecars cannot be exposed",
+            "self.mode == 'Gateway' || !has(self.exposure) || self.exposure.kind == 'None'",
+            lambda self: self.mode == "Gateway" or self.exposure.kind == "None",
+        ),
         unique_by("listeners", "two listeners have the same name", "name"),
         Rule(
             "listeners",

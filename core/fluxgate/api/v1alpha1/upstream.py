@@ -22,6 +22,9 @@ from fluxgate.api.v1alpha1.base import (
 from fluxgate.api.v1alpha1.policy import BackendTLS, CircuitBreaker
 from fluxgate.api.v1alpha1.rules import Rule, unique_by
 
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+"""Where the application beside a sidecar is."""
+
 
 class Target(Model):
     """One address of a pool. ``health`` overrides what health checks find."""
@@ -135,7 +138,11 @@ class HealthChecks(Model):
 class UpstreamSpec(Model):
     """The specification of an Upstream."""
 
-    type: Literal["Static", "Sidecar"] = "Static"
+    type: Literal["Static", "Sidecar"] = Field(
+        default="Static",
+        description="Sidecar: the application in the pod of an Envoy that runs as its sidecar; "
+        "targets are ports of the pod's loopback, and only GatewayConfigs of mode Sidecar reach it.",
+    )
     targets: Annotated[tuple[Target, ...], Field(max_length=1000)] = ()
     protocol: Protocol = "HTTP1"
     load_balancing: LoadBalancing = LoadBalancing()
@@ -147,6 +154,15 @@ class UpstreamSpec(Model):
     description: Text = ""
 
     rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "targets",
+            "a target of type Sidecar is on 127.0.0.1, ::1 or localhost",
+            "self.type == 'Static' || !has(self.targets) || "
+            "self.targets.all(t, t.host in ['127.0.0.1', '::1', 'localhost'])",
+            lambda self: (
+                self.type == "Static" or all(each.host in LOOPBACK for each in self.targets)
+            ),
+        ),
         unique_by("targets", "two targets have the same host and port", "host", "port"),
     )
 

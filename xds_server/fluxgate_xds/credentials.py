@@ -52,11 +52,17 @@ class _Rotation:
         return configuration
 
 
-def server_credentials(files: TLSFiles) -> grpc.ServerCredentials:
-    """Credentials that require a client certificate. Raises ``OSError`` as above."""
+def server_credentials(
+    files: TLSFiles, *, client_certificates: bool = True
+) -> grpc.ServerCredentials:
+    """Credentials that require a client certificate, or ask for none. Raises ``OSError`` as above.
+
+    gRPC's Python API knows nothing between the two: nodes that present a token instead have a
+    port of their own.
+    """
     rotation = _Rotation(files)
     return grpc.dynamic_ssl_server_credentials(
         files.configuration(),
         rotation,  # type: ignore[arg-type]  # the stubs do not know that None means unchanged
-        require_client_authentication=True,
+        require_client_authentication=client_certificates,
     )

@@ -22,6 +22,7 @@ from fluxgate_xds.credentials import TLSFiles, server_credentials
 from fluxgate_xds.csds import CSDS, ClientStatusService
 from fluxgate_xds.nodes import NodeRegistry
 from fluxgate_xds.service import ADS, AdsService
+from fluxgate_xds.tokens import TokenAuthority
 
 
 class XdsServerError(FluxGateError):
@@ -34,7 +35,9 @@ class XdsServerSettings:
 
     ``address`` is an IP address, ``localhost`` or ``unix:/path`` (then ``port`` is
     not used); port 0 picks a free one. Without ``tls`` only loopback and unix
-    sockets are allowed. Sizes in bytes, times in seconds.
+    sockets are allowed. With ``tokens`` nodes present a ServiceAccount's token on ``port``,
+    where no client certificate is asked for; those who have one use ``peer_port``
+    (None: nobody). Sizes in bytes, times in seconds.
     """
 
     address: str = "127.0.0.1"
@@ -43,6 +46,8 @@ class XdsServerSettings:
     max_message_bytes: int = 64 * 1024 * 1024
     keepalive_time: float = 30.0
     keepalive_timeout: float = 10.0
+    tokens: TokenAuthority | None = None
+    peer_port: int | None = None
     status_readers: tuple[str, ...] = ()
     """Subject alternative names of clients that may read every node's status (CSDS)."""
 
@@ -59,10 +64,14 @@ class XdsServerSettings:
     @property
     def target(self) -> str:
         """The address in gRPC's notation."""
+        return self.target_of(self.port)
+
+    def target_of(self, port: int) -> str:
+        """The same address with another port."""
         if self.address.startswith("unix:"):
             return self.address
         host = f"[{self.address}]" if ":" in self.address else self.address
-        return f"{host}:{self.port}"
+        return f"{host}:{port}"
 
 
 class XdsServer:
@@ -88,6 +97,7 @@ class XdsServer:
             registry,
             mutual_tls=mutual_tls,
             clock=registry.clock,
+            tokens=settings.tokens,
             log=log if log is not None else structlog.get_logger("fluxgate.xds"),
         )
         self._csds = ClientStatusService(
@@ -95,6 +105,8 @@ class XdsServer:
         )
         self._health = _async.HealthServicer()
         self._server: grpc.aio.Server | None = None
+        self.peer_port = 0
+        """The bound port for clients with certificates; 0 when there is none apart."""
         self._announcing: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
@@ -140,7 +152,14 @@ class XdsServer:
         try:
             if settings.tls is None:
                 return server.add_insecure_port(settings.target)
-            return server.add_secure_port(settings.target, server_credentials(settings.tls))
+            if settings.tokens is None:
+                return server.add_secure_port(settings.target, server_credentials(settings.tls))
+            if settings.peer_port is not None:
+                self.peer_port = server.add_secure_port(
+                    settings.target_of(settings.peer_port), server_credentials(settings.tls)
+                )
+            credentials = server_credentials(settings.tls, client_certificates=False)
+            return server.add_secure_port(settings.target, credentials)
         except (OSError, RuntimeError) as error:
             raise XdsServerError(f"xDS cannot be served on {settings.target}: {error}") from error
 

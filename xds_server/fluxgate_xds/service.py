@@ -20,13 +20,14 @@ from envoy.service.discovery.v3 import discovery_pb2 as discovery_v3
 from google.protobuf import json_format
 from structlog.typing import FilteringBoundLogger
 
+from fluxgate_xds.admission import Admission, Refusal
 from fluxgate_xds.cache import SnapshotCache
 from fluxgate_xds.delta import DeltaSession
-from fluxgate_xds.identity import Identities
 from fluxgate_xds.nodes import Clock, NodeRegistry
 from fluxgate_xds.session import Session
 from fluxgate_xds.sotw import SotwSession
 from fluxgate_xds.stream import EOF, Request, Stream
+from fluxgate_xds.tokens import TokenAuthority
 from fluxgate_xds.wire import DeltaEncoder, Encoder, SotwEncoder
 
 ADS = "envoy.service.discovery.v3.AggregatedDiscoveryService"
@@ -43,11 +44,12 @@ class AdsService:
         mutual_tls: bool,
         clock: Clock = time.time,
         log: FilteringBoundLogger,
+        tokens: TokenAuthority | None = None,
     ) -> None:
         self._log = log
         self._cache = cache
         self._registry = registry
-        self._mutual_tls = mutual_tls
+        self._admission = Admission(mutual_tls, clock, tokens)
         self._clock = clock
         self._delta = DeltaEncoder()
         self._sotw = SotwEncoder()
@@ -91,7 +93,7 @@ class AdsService:
         request = await context.read()
         if request is EOF:
             return
-        node = await self._admit(request, context)
+        node, expires = request.node, await self._admit(request, context)
         metadata = json_format.MessageToDict(node.metadata)
         handle = self._registry.connect(node.cluster, node.id, _user_agent(node), metadata)
         log = self._log.bind(node=node.id, gateway=node.cluster)
@@ -100,30 +102,18 @@ class AdsService:
         log.info("node connected", peer=context.peer(), client=_user_agent(node))
         try:
             with self._cache.watch(node.cluster) as watch:
-                await stream.run(request, watch, self._closing, self._clock)
+                await stream.run(request, watch, self._closing, self._clock, expires)
         finally:
             handle.close()
             log.info("node disconnected", acknowledged=session.acked_snapshot)
 
-    async def _admit(
-        self, request: Request, context: grpc.aio.ServicerContext[Any, Any]
-    ) -> core_v3.Node:
-        """The node of a first request, or an end of the stream that says why."""
-        node = request.node
-        if not node.id or not node.cluster:
-            await self._refuse(
-                context,
-                grpc.StatusCode.INVALID_ARGUMENT,
-                "the first request must carry node.id and node.cluster (the gateway's name)",
-            )
-        peer = Identities.of(context.auth_context(), mutual_tls=self._mutual_tls)
-        if not peer.may_be(node.cluster, node.id):
-            await self._refuse(
-                context,
-                grpc.StatusCode.PERMISSION_DENIED,
-                f"the client certificate does not allow node {node.id!r} of {node.cluster!r}",
-            )
-        return node
+    async def _admit(self, request: Request, context: grpc.aio.ServicerContext[Any, Any]) -> float:
+        """Until when the node of a first request may be served; ends a stream that may not be."""
+        answer = await self._admission.admit(request.node, context)
+        if not isinstance(answer, Refusal):
+            return answer
+        await self._refuse(context, answer.code, answer.reason)
+        raise AssertionError("abort has raised")
 
     async def _refuse(
         self, context: grpc.aio.ServicerContext[Any, Any], code: grpc.StatusCode, reason: str

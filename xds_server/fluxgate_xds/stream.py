@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -50,9 +51,14 @@ class Stream:
         self._reported: dict[str, Nack] = {}
 
     async def run(
-        self, first: Request, watch: Watch, closing: asyncio.Event, clock: Callable[[], float]
+        self,
+        first: Request,
+        watch: Watch,
+        closing: asyncio.Event,
+        clock: Callable[[], float],
+        expires: float = math.inf,
     ) -> None:
-        """Serve until the client leaves, misbehaves, or the server closes."""
+        """Serve until the client leaves, misbehaves, its proof expires, or the server closes."""
         self._first_node = first.node
         self._adopt(watch, clock())
         await self._receive(first, clock())
@@ -60,10 +66,10 @@ class Stream:
         published = asyncio.ensure_future(watch.published.wait())
         closed = asyncio.ensure_future(closing.wait())
         try:
-            while not closed.done():
+            while not closed.done() and clock() < expires:
                 await asyncio.wait(
                     {reading, published, closed},
-                    timeout=self._until_wake(clock()),
+                    timeout=self._until_wake(clock(), expires),
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 if reading.done():
@@ -80,11 +86,15 @@ class Stream:
         finally:
             for task in (reading, published, closed):
                 task.cancel()
-        await self._context.abort(grpc.StatusCode.UNAVAILABLE, "the xDS server is stopping")
+        if closing.is_set():
+            await self._context.abort(grpc.StatusCode.UNAVAILABLE, "the xDS server is stopping")
+        reason = "the token has expired; connect with the present one"
+        await self._context.abort(grpc.StatusCode.UNAUTHENTICATED, reason)
 
-    def _until_wake(self, now: float) -> float | None:
-        wake_at = self._session.wake_at
-        return None if wake_at is None else max(0.0, wake_at - now)
+    def _until_wake(self, now: float, expires: float) -> float | None:
+        wake_at = min(self._session.wake_at or math.inf, expires)
+        # the cap: a clock that is set forward is noticed within the hour
+        return None if wake_at == math.inf else min(max(0.0, wake_at - now), 3600.0)
 
     def _adopt(self, watch: Watch, now: float) -> list[Response]:
         snapshot, current = watch.snapshot, self._session.snapshot

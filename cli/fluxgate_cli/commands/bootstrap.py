@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,10 +12,12 @@ from google.protobuf.json_format import MessageToDict
 from fluxgate.xds.probe import build_probe_listener
 from fluxgate.xds.stats import stats_matcher
 from fluxgate_cli.errors import UsageError
+from fluxgate_cli.files import write_atomically
 from fluxgate_cli.output import print_data
 
 if TYPE_CHECKING:
     from fluxgate_operator.envoy.bootstrap import XdsTLS
+    from fluxgate_operator.envoy.token_identity import TokenIdentity
 
 
 def bootstrap(
@@ -39,9 +41,23 @@ def bootstrap(
     tls_server_name: Annotated[
         str, typer.Option("--tls-server-name", help="Name in the server's certificate.")
     ] = "",
+    token_folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--token-folder",
+            help="Prove who Envoy is by a ServiceAccount's token: the folder with token, "
+            "token.json, ca.crt and ca.json, as Envoy will find it.",
+        ),
+    ] = None,
     admin_address: Annotated[
         str, typer.Option("--admin-address", help="HOST:PORT of Envoy's admin interface.")
     ] = "127.0.0.1:9901",
+    admin_socket: Annotated[
+        Path | None,
+        typer.Option(
+            "--admin-socket", help="A Unix socket for it instead, which no other can reach."
+        ),
+    ] = None,
     probe_address: Annotated[
         str,
         typer.Option(
@@ -52,6 +68,9 @@ def bootstrap(
     concurrency: Annotated[
         int, typer.Option("--envoy-concurrency", min=1, help="Worker threads of this Envoy.")
     ] = 1,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write it into this file instead.")
+    ] = None,
 ) -> None:
     """Print the bootstrap of an Envoy that connects to a control plane elsewhere.
 
@@ -66,25 +85,32 @@ def bootstrap(
     )
 
     host, port = split_address(xds_address, "--xds-address")
-    tls = _tls(host, (tls_ca, tls_cert, tls_key), tls_server_name)
+    files = (tls_ca, tls_cert, tls_key)
+    if token_folder is not None and any(files):
+        raise UsageError("--token-folder replaces --tls-ca, --tls-cert and --tls-key")
+    token = None if token_folder is None else _token(token_folder, tls_server_name or host)
+    tls = None if token is not None else _tls(host, files, tls_server_name)
     probe = split_address(probe_address, "--probe-address") if probe_address else None
     listener = None if probe is None else MessageToDict(build_probe_listener(*probe))
-    print_data(
-        render_bootstrap(
-            BootstrapOptions(
-                node_id=node_id,
-                gateway=gateway.removeprefix("default/"),
-                xds_host=host,
-                xds_port=port,
-                admin=split_address(admin_address, "--admin-address"),
-                concurrency=concurrency,
-                xds_tls=tls,
-                probe=probe,
-                probe_listener=listener,
-                stats_matcher=MessageToDict(stats_matcher()),
-            )
+    text = render_bootstrap(
+        BootstrapOptions(
+            node_id=node_id,
+            gateway=gateway.removeprefix("default/"),
+            xds_host=host,
+            xds_port=port,
+            admin=admin_socket or split_address(admin_address, "--admin-address"),
+            concurrency=concurrency,
+            xds_tls=tls,
+            xds_token=token,
+            probe=probe,
+            probe_listener=listener,
+            stats_matcher=MessageToDict(stats_matcher()),
         )
     )
+    if output is None:
+        print_data(text)
+    else:
+        write_atomically(output, text)
 
 
 def split_address(text: str, option: str) -> tuple[str, int]:
@@ -94,6 +120,12 @@ def split_address(text: str, option: str) -> tuple[str, int]:
     if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
         raise UsageError(f"{option} {text!r} is not HOST:PORT", "Write for example 10.0.0.5:18000.")
     return host, int(port)
+
+
+def _token(folder: Path, server_name: str) -> TokenIdentity:
+    from fluxgate_operator.envoy.token_identity import TokenIdentity  # noqa: PLC0415 - as above
+
+    return TokenIdentity(server_name, PurePosixPath(folder))
 
 
 def _tls(host: str, files: tuple[Path | None, ...], server_name: str) -> XdsTLS | None:

@@ -23,6 +23,10 @@ install: $(VENV)/.installed ## Create .venv and install everything into it
 run: install ## Start the quick start in the foreground (FLUXGATE_HTTP_PORT=8080; 0 picks a free port)
 	@exec $(BIN)/python examples/quickstart/start.py
 
+.PHONY: tools
+tools: install ## Build the API server, helm, … for tests, once (minutes; envtest's are used if set)
+	@$(BIN)/python -m tools.build_tools
+
 .PHONY: test
 test: install ## Run every test
 	@$(BIN)/python -m pytest -n auto --dist worksteal -q $(PYTEST_ARGS)

@@ -14,14 +14,21 @@ from support.fault_proxy import FaultProxy
 
 from fluxgate_operator.kube.access import load_access
 from fluxgate_operator.kube.client import KubeClient
-from tools.build_tools import Toolset, ToolsMissingError
+from tools.toolset import NEEDED, Toolset, ToolsMissingError
+
+
+class Binaries(dict[str, Path]):
+    """Paths by name. Asking for one that is not there skips the test: envtest has no helm."""
+
+    def __missing__(self, name: str) -> Path:
+        pytest.skip(f"no {name}: run `make tools`")
 
 
 @pytest.fixture(scope="session")
-def binaries() -> dict[str, Path]:
-    """The programs, by name; without them every test here is skipped."""
+def binaries() -> Binaries:
+    """The programs, by name; without an API server every test here is skipped."""
     try:
-        return Toolset.from_environment().found()
+        return Binaries(Toolset.from_environment().found(*NEEDED))
     except ToolsMissingError as error:
         pytest.skip(str(error))
 
@@ -34,7 +41,7 @@ def cluster_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> 
 
 
 @pytest.fixture(scope="session")
-def control_plane(cluster_folder: Path, binaries: dict[str, Path]) -> Iterator[ControlPlane]:
+def control_plane(cluster_folder: Path, binaries: Binaries) -> Iterator[ControlPlane]:
     """The API server that all tests share, with our CRDs. Do not break it."""
     with shared_control_plane(cluster_folder, binaries) as plane:
         yield plane
@@ -43,6 +50,7 @@ def control_plane(cluster_folder: Path, binaries: dict[str, Path]) -> Iterator[C
 @pytest.fixture
 def with_controller_manager(control_plane: ControlPlane, cluster_folder: Path) -> None:
     """The shared control plane deletes namespaces, collects garbage, makes default accounts."""
+    assert control_plane.binaries["kube-controller-manager"]
     want_controller_manager(cluster_folder)
     name = "kube-controller-manager-works"
     if "404" in _get(control_plane, f"/api/v1/namespaces/{name}"):
@@ -60,7 +68,7 @@ def _get(plane: ControlPlane, path: str) -> str:
 
 
 @pytest.fixture
-def own_control_plane(tmp_path: Path, binaries: dict[str, Path]) -> Iterator[OwnControlPlane]:
+def own_control_plane(tmp_path: Path, binaries: Binaries) -> Iterator[OwnControlPlane]:
     """An API server of this test alone, with our CRDs; about 4 s to start."""
     processes = ClusterProcesses(binaries, tmp_path / "own-cluster")
     try:

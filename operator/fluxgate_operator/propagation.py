@@ -12,6 +12,7 @@ resources give equal versions everywhere, so a version is all it takes to know t
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,6 +26,9 @@ from fluxgate_operator.envoy.words import concise
 from fluxgate_operator.notify import Signal
 from fluxgate_operator.probe import Prober, ProbeTarget, probe_target
 from fluxgate_operator.reconciler import Reconciler
+
+COMING_SECONDS = 30.0
+"""How long a node may take from its connection to the first configuration it serves."""
 
 _Key = tuple[str, str]
 """A node's gateway and id: two fleets may use the same ids."""
@@ -122,7 +126,9 @@ class PropagationTracker:
         log: FilteringBoundLogger,
         make_prober: Callable[[ProbeTarget], Prober] = Prober,
         remotes: RemoteNodes | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        self._clock = clock
         self._reader = reader
         self._remotes = remotes or NoRemoteNodes()
         self._remote_sequences: dict[tuple[str, str, str, str], int] = {}
@@ -217,12 +223,20 @@ class PropagationTracker:
         return proof.version if proof and proof.connected_at == node.connected_at else ""
 
     def serving(self) -> Iterator[tuple[str, int]]:
-        """Every connected node, of every replica: its gateway, and the newest turn it serves."""
+        """The connected nodes of every replica: gateway, and the newest turn each serves.
+
+        A node that has just come and serves nothing yet is left out while others of its gateway
+        serve: it takes no requests either, and is no news of ten thousand objects. After
+        ``COMING_SECONDS`` it counts, whatever it does. :meth:`report` counts it at once.
+        """
         local, remote = self._counted()
-        for node in local:
-            yield node.gateway, self.serving_sequence(node)
-        for other in remote:
-            yield other.gateway, self._remote_sequence(other)
+        found = [(each.gateway, self.serving_sequence(each), each.connected_at) for each in local]
+        found += [(each.gateway, self._remote_sequence(each), each.connected_at) for each in remote]
+        served = {gateway for gateway, sequence, _ in found if sequence}
+        oldest = self._clock() - COMING_SECONDS
+        for gateway, sequence, connected_at in found:
+            if sequence or gateway not in served or connected_at < oldest:
+                yield gateway, sequence
 
     def counted_nodes(self) -> tuple[NodeState, ...]:
         """The nodes connected to this replica that ask for a gateway there is."""

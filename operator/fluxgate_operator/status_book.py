@@ -40,14 +40,15 @@ _LEFT_OUT = Condition(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Entry:
     """What was last said of an object, and of what."""
 
     status: ObjectStatus
     wanted: int
     scope: _Scope
-    said: ObjectStatus
+    unused: bool
+    condition: Condition
 
 
 class StatusBook:
@@ -63,6 +64,9 @@ class StatusBook:
         self._included = Included()
         self._turn: Reconciliation | None = None
         self._entries: dict[ObjectRef, _Entry] = {}
+        self._said: dict[ObjectRef, ObjectStatus] = {}
+        self._scopes: dict[_Scope, _Scope] = {}
+        """Every scope once, so that equal ones are the same object."""
         self._order: dict[_Scope, list[tuple[int, ObjectRef]]] = {}
         """The objects of every scope by the turn they wait for; some are not there any more."""
         self._fleets: dict[_Scope, list[int]] = {}
@@ -74,14 +78,15 @@ class StatusBook:
         turn = self._reconciler.current
         if turn is None:
             return {}
-        stale = self._changed_objects(turn)
+        for ref in self._changed_objects(turn):
+            self._place(ref, turn.built.statuses[ref])
         before, self._rejections = self._rejections, dict(rejections)
-        stale |= {ref for ref, _ in before.items() ^ self._rejections.items()}
-        stale |= self._concerned_by_nodes()
-        for ref in stale & turn.built.statuses.keys():
-            self._say(ref, turn.built.statuses[ref])
+        for ref, _ in before.items() ^ self._rejections.items():
+            if ref in self._entries:
+                self._say(ref, self._entries[ref])
+        self._follow_nodes()
         self._tidy()
-        return {ref: entry.said for ref, entry in self._entries.items()}
+        return dict(self._said)
 
     def _changed_objects(self, turn: Reconciliation) -> set[ObjectRef]:
         """What translation or the gateways say otherwise than at the last look."""
@@ -96,20 +101,21 @@ class StatusBook:
             stale |= now.keys()
         stale |= {status.ref for status in fresh(now.values(), known.values())}
         for gone in self._entries.keys() - now.keys():
-            del self._entries[gone]
-        return stale
+            del self._entries[gone], self._said[gone]
+        return stale & now.keys()
 
-    def _concerned_by_nodes(self) -> set[ObjectRef]:
-        """The objects that wait for a turn some node served, or stopped serving, since then."""
+    def _follow_nodes(self) -> None:
+        """Look at the objects that wait for a turn some node served, or stopped serving."""
         sequences = self._sequences()
-        found: set[ObjectRef] = set()
         for scope, waiting in self._order.items():
             old, new = self._fleets.get(scope, []), _of_scope(scope, sequences)
+            if old == new:
+                continue
             self._fleets[scope] = new
-            if old != new:
-                floor = min(_floor(old), _floor(new))
-                found.update([ref for _, ref in waiting[_after(waiting, floor) :]])
-        return found
+            for wanted, ref in waiting[_after(waiting, min(_floor(old), _floor(new))) :]:
+                entry = self._entries.get(ref)
+                if entry is not None and entry.wanted == wanted and entry.scope is scope:
+                    self._say(ref, entry)
 
     def _sequences(self) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}
@@ -117,39 +123,48 @@ class StatusBook:
             found.setdefault(gateway, []).append(sequence)
         return found
 
-    def _say(self, ref: ObjectRef, status: ObjectStatus) -> None:
-        before = self._entries.get(ref)
+    def _place(self, ref: ObjectRef, status: ObjectStatus) -> None:
+        """An object is new, or something about it changed that is not its nodes."""
         gateways = self._included.gateways_of(ref)
         scope = gateways or self._included.gateways
+        scope = self._scopes.setdefault(scope, scope)
         wanted = self._reconciler.changed_in(ref)
-        if before is None or (before.wanted, before.scope) != (wanted, scope):
+        unused = ref.kind in _FOR_ROUTES and not gateways
+        before = self._entries.get(ref)
+        if before is None or before.wanted != wanted or before.scope is not scope:
             waiting = self._order.setdefault(scope, [])
             waiting.append((wanted, ref))
             if len(waiting) > 1 and waiting[-2][0] > wanted:
                 waiting.sort()
         if scope not in self._fleets:
             self._fleets[scope] = _of_scope(scope, self._sequences())
-        unused = ref.kind in _FOR_ROUTES and not gateways
-        condition = self._programmed(status, self._fleets[scope], wanted, unused=unused)
-        if before is not None and before.status is status and condition in before.said.conditions:
-            self._entries[ref] = replace(before, wanted=wanted, scope=scope)
-        else:
-            self._entries[ref] = _Entry(status, wanted, scope, _with(status, condition))
+        if before is not None and before.status is status:
+            before.wanted, before.scope, before.unused = wanted, scope, unused
+            self._say(ref, before)
+            return
+        entry = self._entries[ref] = _Entry(status, wanted, scope, unused, _LEFT_OUT)
+        entry.condition = self._programmed(entry)
+        self._said[ref] = _with(status, entry.condition)
 
-    def _programmed(
-        self, status: ObjectStatus, fleet: list[int], wanted: int, *, unused: bool
-    ) -> Condition:
-        rejection = self._rejections.get(status.ref)
+    def _say(self, ref: ObjectRef, entry: _Entry) -> None:
+        """Renew the condition; what did not change is said in the same words and object."""
+        condition = self._programmed(entry)
+        if condition is not entry.condition and condition != entry.condition:
+            entry.condition = condition
+            self._said[ref] = _with(entry.status, condition)
+
+    def _programmed(self, entry: _Entry) -> Condition:
+        rejection = self._rejections.get(entry.status.ref) if self._rejections else None
         if rejection is not None:
             return replace(_LEFT_OUT, reason=Reason.ENVOY_REJECTED, message=rejection)
-        if not status.accepted:
+        if not entry.status.accepted:
             return _LEFT_OUT
-        if unused:
+        if entry.unused:
             return _UNUSED
-        if wanted and wanted <= _floor(fleet):
+        fleet, wanted = self._fleets[entry.scope], entry.wanted
+        if fleet and 0 < wanted <= fleet[0]:
             return _EVERY
-        count = len(fleet) - bisect_left(fleet, wanted) if wanted else 0
-        return self._waiting(count, len(fleet))
+        return self._waiting(len(fleet) - bisect_left(fleet, wanted) if wanted else 0, len(fleet))
 
     def _waiting(self, count: int, total: int) -> Condition:
         known = self._pending.get((count, total))

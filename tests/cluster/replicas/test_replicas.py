@@ -38,16 +38,15 @@ async def test_a_route_is_programmed_when_the_nodes_of_every_replica_serve_it(
     async with serving(one), serving(two):
         await until(lambda: one.version() and one.version() == two.version())
         one.node("n1", one.version())
-        far = two.node("n2")
+        far = two.node("n2", two.version())
         await until(one.replicas.nodes)
-        assert one.programmed().message == "1 of 2 nodes serve it"
-        far.update({}, two.version())
         await until(lambda: one.programmed().status)
         await until(lambda: two.programmed().status)
         for each in (one, two):
             each.apply(CHANGED)
         await until(lambda: not one.programmed().status)
         one.node("n1", one.version())
+        await until(lambda: one.programmed().message == "1 of 2 nodes serve it")
         far.update({}, two.version())
         await until(lambda: one.programmed().status and two.programmed().status)
 

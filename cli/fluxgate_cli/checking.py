@@ -52,14 +52,24 @@ class Verification(BaseModel):
     findings: tuple[Finding, ...]
 
 
-async def verify(folder: Folder, validator: EnvoyValidator | None) -> Verification:
-    """Check ``folder``; without a validator Envoy is not asked."""
+ELSEWHERE = frozenset({Reason.NO_GATEWAY, Reason.REF_NOT_FOUND})
+"""What a part of a configuration may lack: the rest of it has it."""
+
+
+async def verify(
+    folder: Folder, validator: EnvoyValidator | None, *, partial: bool = False
+) -> Verification:
+    """Check ``folder``; without a validator Envoy is not asked.
+
+    A ``partial`` folder may refer to objects and gateways that are not in it.
+    """
     translation = translate(folder.resources)
-    findings = [*_file_findings(folder), *_condition_findings(folder, translation)]
+    allowed = ELSEWHERE if partial else frozenset[Reason]()
+    findings = [*_file_findings(folder), *_condition_findings(folder, translation, allowed)]
     if validator is not None:
         for name, gateway in sorted(translation.gateways.items()):
             findings += await _envoy_findings(folder, name, gateway, validator)
-    if not translation.gateways and not findings:
+    if not translation.gateways and not findings and not partial:
         message = "there is no GatewayConfig, so nothing would be served"
         findings.append(_finding(Source.REFERENCE, folder, None, message))
     return Verification(
@@ -94,9 +104,13 @@ def _file_findings(folder: Folder) -> Iterator[Finding]:
         )
 
 
-def _condition_findings(folder: Folder, translation: Translation) -> Iterator[Finding]:
+def _condition_findings(
+    folder: Folder, translation: Translation, allowed: frozenset[Reason]
+) -> Iterator[Finding]:
     for ref, status in sorted(translation.statuses.items()):
         for condition in _broken(status):
+            if condition.reason in allowed:
+                continue
             message = f"{condition.reason}: {condition.message}"
             yield _finding(Source.REFERENCE, folder, ref, message)
 

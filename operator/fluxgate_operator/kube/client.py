@@ -181,9 +181,10 @@ class KubeClient:
         dry_run: bool = False,
     ) -> Document:
         """Delete; with ``uid`` only that very object (409 otherwise)."""
-        body = {"preconditions": {"uid": uid}} if uid is not None else None
-        query = _DRY_RUN if dry_run else None
-        return await self.request("DELETE", type_.path(namespace, name), body=body, query=query)
+        # in the body (meta/v1 DeleteOptions): beside a body the server does not look at the query
+        body: Document = {"preconditions": {"uid": uid}} if uid is not None else {}
+        body |= {"dryRun": ["All"]} if dry_run else {}
+        return await self.request("DELETE", type_.path(namespace, name), body=body or None)
 
     async def request(
         self,

@@ -26,6 +26,7 @@ COMMANDS = (
     "explain",
     "api-keys",
     "crds",
+    "routes",
     "bootstrap",
     "version",
 )

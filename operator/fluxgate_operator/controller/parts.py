@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from structlog.typing import FilteringBoundLogger
 
 from fluxgate.resources import ObjectRef
 from fluxgate.status import ObjectStatus
+from fluxgate_operator.controller.intakes import together
 from fluxgate_operator.controller.lag import follow_propagation
 from fluxgate_operator.culprits import Validator
 from fluxgate_operator.election import LeaseElection
 from fluxgate_operator.engine import Engine
+from fluxgate_operator.exposure import Exposures
+from fluxgate_operator.ingress import Ingresses, IngressReporter
 from fluxgate_operator.kube.access import ClusterAccess
 from fluxgate_operator.kube.client import KubeClient
 from fluxgate_operator.metrics import ControllerMetrics
@@ -58,19 +62,58 @@ class Parts:
             metrics.turn,
             self.replicas,
         )
-        engine = self.engine
-        self.provider = KubernetesProvider(
-            client, access, settings.cluster, engine.store, engine.reconciler.poke, log
-        )
-        self.adopter = Adopter(self.replicas, engine.reconciler, log)
+        self.adopter = Adopter(self.replicas, self.engine.reconciler, log)
         self.election = LeaseElection(
             client, settings.namespace, settings.identity, settings.lease, log
         )
+        self._join_ways_in(client, log)
+        self._join_provider(client, access, log)
+        metrics.add(StateCollector(self.engine, self._leading, self._totals()))
+
+    def _join_ways_in(self, client: KubeClient, log: FilteringBoundLogger) -> None:
+        """How fleets are reached from outside, and Ingresses of others that they serve."""
+        cluster, engine = self._settings.cluster, self.engine
+        self.exposures = Exposures(
+            client,
+            engine.reconciler,
+            self._leading,
+            log,
+            namespaces=cluster.namespaces,
+            own_class=cluster.ingress_class,
+        )
+        self.ingresses: Ingresses | None = None
+        self.reporter: IngressReporter | None = None
+        if cluster.ingress_class:
+            self.ingresses = Ingresses(engine.store, cluster.ingress_class, log)
+            self.reporter = IngressReporter(
+                client,
+                self.ingresses,
+                engine.reconciler,
+                self.exposures.addresses,
+                self._leading,
+                log,
+                instance=self._settings.identity,
+            )
+
+    def _join_provider(
+        self, client: KubeClient, access: ClusterAccess, log: FilteringBoundLogger
+    ) -> None:
+        """What is read, and what is written about it."""
+        engine = self.engine
+        ingresses = self.ingresses.intakes() if self.ingresses is not None else {}
+        self.provider = KubernetesProvider(
+            client,
+            access,
+            self._settings.cluster,
+            engine.store,
+            self._changed,
+            log,
+            together(self.exposures.intakes(), ingresses),
+        )
         self._book = StatusBook(engine.reconciler, engine.tracker)
         self.writer = StatusWriter(
-            client, self.provider, self._statuses, lambda: self.election.leading, log
+            client, self.provider, self._statuses, self._leading, log, extras=self._extras
         )
-        metrics.add(StateCollector(engine, lambda: self.election.leading, self._totals()))
 
     def start_loops(self, group: asyncio.TaskGroup) -> None:
         """What every replica does."""
@@ -92,6 +135,9 @@ class Parts:
         """What only the leader does; each asks right before it writes."""
         group.create_task(self.writer.run(), name="statuses")
         group.create_task(self._poke_writers(), name="changes")
+        group.create_task(self.exposures.run(), name="exposure")
+        if self.reporter is not None:
+            group.create_task(self.reporter.run(), name="ingresses")
 
     async def _poke_writers(self) -> None:
         """Whatever may change a status wakes who writes it."""
@@ -101,6 +147,7 @@ class Parts:
             self.engine.isolator.changed,
             self.election.changed,
             self.replicas.changed,
+            self.exposures.changed,
         )
         while True:
             waiting = [signal.subscribe() for signal in signals]
@@ -114,6 +161,21 @@ class Parts:
     def _statuses(self) -> Mapping[ObjectRef, ObjectStatus]:
         rejections = {**self.replicas.rejections(), **self.engine.isolator.runtime_rejections}
         return self._book.statuses(rejections)
+
+    def _extras(self, ref: ObjectRef) -> Mapping[str, object]:
+        """Where a GatewayConfig's fleet is reached, for its status; nothing while unknown."""
+        found = self.exposures.addresses(ref) if ref.kind == "GatewayConfig" else None
+        if found is None:
+            return {}
+        return {"addresses": [asdict(each) for each in found] or None}
+
+    def _changed(self) -> None:
+        if self.ingresses is not None:
+            self.ingresses.settle()
+        self.engine.reconciler.poke()
+
+    def _leading(self) -> bool:
+        return self.election.leading
 
     def _totals(self) -> dict[tuple[str, str, str], Totals]:
         counters = self.writer.counters
@@ -131,3 +193,5 @@ class Parts:
 
     async def _loaded(self) -> None:
         await self.provider.loaded()
+        if self.ingresses is not None:
+            self.ingresses.settle()

@@ -1,0 +1,176 @@
+"""What this replica proves itself by, and whom it trusts; kept fresh while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+from structlog.typing import FilteringBoundLogger
+
+from fluxgate_operator.certificates.authority import Pair, issue
+from fluxgate_operator.certificates.files import PrivateFolder
+from fluxgate_operator.certificates.publishing import publish_bundle, publish_to_webhooks
+from fluxgate_operator.certificates.rotation import Authorities, RotationSettings
+from fluxgate_operator.certificates.secret import AuthoritySecret
+from fluxgate_operator.errors import OperatorError
+from fluxgate_operator.kube.client import KubeClient
+from fluxgate_operator.settings import ControllerSettings
+from fluxgate_xds.credentials import TLSFiles
+
+_RENEW = 2 / 3
+
+
+def utc_now() -> dt.datetime:
+    """The wall clock."""
+    return dt.datetime.now(dt.UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateSettings:
+    """``check`` is how often everything is looked at, ``retry`` how soon after a failure; seconds."""
+
+    rotation: RotationSettings = field(default_factory=RotationSettings)
+    check: float = 60.0
+    retry: float = 1.0
+
+
+class Certificates:
+    """Certificates made by us, or by others in ``settings.tls_dir`` (cert-manager).
+
+    :meth:`run` keeps them fresh; :attr:`ready` is set when there are some. The leader publishes
+    the authorities: ConfigMap ``fluxgate-ca``, and ``caBundle`` of the webhook configurations
+    named ``<service>-<namespace>``.
+    """
+
+    def __init__(
+        self,
+        client: KubeClient,
+        settings: ControllerSettings,
+        leading: Callable[[], bool],
+        log: FilteringBoundLogger,
+        timing: CertificateSettings | None = None,
+        clock: Callable[[], dt.datetime] = utc_now,
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self._leading = leading
+        self._log = log
+        self._timing = timing or CertificateSettings()
+        self._clock = clock
+        self._secret = AuthoritySecret(client, settings.namespace, self._timing.rotation, clock)
+        self._folder = PrivateFolder() if settings.tls_dir is None else None
+        self._own: Pair | None = None
+        self._signer = b""
+        self._contexts: list[ssl.SSLContext] = []
+        self._loaded: object = None
+        self._poked = asyncio.Event()
+        self.ready = asyncio.Event()
+        self.ca_pem = b""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the certificate says this replica is."""
+        settings = self._settings
+        service = f"{settings.service}.{settings.namespace}"
+        dns = (f"{service}.svc", f"{service}.svc.cluster.local", service)
+        return (*dns, settings.advertise, self.identity)
+
+    @property
+    def identity(self) -> str:
+        """The SPIFFE id of every replica."""
+        return f"spiffe://{self._settings.trust_domain}/controller"
+
+    @property
+    def server_name(self) -> str:
+        """The DNS name in the certificate, by which every replica and webhook is known."""
+        return f"{self._settings.service}.{self._settings.namespace}.svc"
+
+    def server_tls(self) -> TLSFiles:
+        """Files for gRPC servers, which re-read them before a handshake when they changed."""
+        folder = self._path
+        return TLSFiles(folder / "tls.crt", folder / "tls.key", folder / "ca.crt")
+
+    def channel_credentials(self) -> grpc.ChannelCredentials:
+        """For a connection to another replica, by mutual TLS; to be asked for each anew."""
+        files = self.server_tls()
+        return grpc.ssl_channel_credentials(
+            files.client_ca.read_bytes(), files.key.read_bytes(), files.certificate.read_bytes()
+        )
+
+    def server_context(self) -> ssl.SSLContext:
+        """For HTTPS servers; stays the same object, and its certificate is renewed."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._load(context)
+        self._contexts.append(context)
+        return context
+
+    def poke(self) -> None:
+        """Look now: leadership changed, or time has passed."""
+        self._poked.set()
+
+    async def run(self) -> None:
+        """Make, renew and publish until cancelled; an API server that is away is waited for."""
+        try:
+            while True:
+                pause = self._timing.check
+                try:
+                    await self._round()
+                except (OperatorError, OSError, ValueError) as error:
+                    pause = self._timing.retry
+                    self._log.warning("certificates not renewed", error=str(error))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._poked.wait()
+                self._poked.clear()
+        finally:
+            if self._folder is not None:
+                self._folder.close()
+
+    @property
+    def _path(self) -> Path:
+        if self._folder is not None:
+            return self._folder.path
+        assert self._settings.tls_dir is not None
+        return self._settings.tls_dir
+
+    async def _round(self) -> None:
+        if self._folder is not None:
+            self._renew(self._folder, await self._secret.current())
+        self.ca_pem = self.server_tls().client_ca.read_bytes()
+        stamp = self.server_tls().stamp()
+        if stamp != self._loaded:
+            for context in self._contexts:
+                self._load(context)
+            self._loaded = stamp
+        self.ready.set()
+        if self._leading():
+            settings = self._settings
+            await publish_bundle(self._client, settings.namespace, self.ca_pem)
+            name = f"{settings.service}-{settings.namespace}"
+            await publish_to_webhooks(self._client, name, self.ca_pem)
+
+    def _renew(self, folder: PrivateFolder, authorities: Authorities) -> None:
+        now, own = self._clock(), self._own
+        fresh = own is not None and own.spent(now) < _RENEW
+        if not fresh or self._signer != authorities.signer.certificate:
+            life = self._timing.rotation.certificate_life
+            own = issue(authorities.signer, self.names, now, life)
+            self._log.info("certificate made", until=str(own.parsed.not_valid_after_utc))
+        elif authorities.bundle == self.ca_pem:
+            return
+        assert own is not None
+        folder.replace(
+            {"tls.crt": own.certificate, "tls.key": own.key, "ca.crt": authorities.bundle}
+        )
+        self._own, self._signer = own, authorities.signer.certificate
+
+    def _load(self, context: ssl.SSLContext) -> None:
+        files = self.server_tls()
+        context.load_cert_chain(files.certificate, files.key)

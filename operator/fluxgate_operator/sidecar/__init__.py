@@ -1,0 +1,6 @@
+"""Envoy as a sidecar of an application's pod."""
+
+from fluxgate_operator.sidecar.injection import InjectionRefusedError, inject
+from fluxgate_operator.sidecar.settings import SidecarSettings
+
+__all__ = ["InjectionRefusedError", "SidecarSettings", "inject"]

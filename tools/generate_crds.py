@@ -1,4 +1,4 @@
-"""Write crds/*.yaml and docs/reference/kinds.md from the models, or check that they are current.
+"""Write crds/*.yaml (for the chart, too) and docs/reference/kinds.md from the models, or check that they are current.
 
 python tools/generate_crds.py            write
 python tools/generate_crds.py --check    exit 1 and name the files that differ
@@ -16,6 +16,8 @@ from fluxgate.api.crd import build_crds
 from fluxgate.api.reference import render_reference
 
 ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = (Path("crds"), Path("charts/fluxgate/crds"))
+"""Both hold the same; Helm takes its own from inside the chart."""
 HEADER = "# Generated from core/fluxgate/api by `make generate`; do not edit.\n"
 
 
@@ -31,7 +33,7 @@ def expected_files() -> dict[Path, str]:
     files = {Path("docs/reference/kinds.md"): render_reference()}
     for name, crd in build_crds().items():
         text = yaml.dump(crd, Dumper=_Dumper, sort_keys=False, width=100)
-        files[Path("crds") / f"{name}.yaml"] = HEADER + text
+        files |= {folder / f"{name}.yaml": HEADER + text for folder in FOLDERS}
     return files
 
 
@@ -43,7 +45,9 @@ def differences(root: Path) -> list[Path]:
         for path, text in expected.items()
         if not (root / path).is_file() or (root / path).read_text() != text
     ]
-    stale = [path.relative_to(root) for path in (root / "crds").glob("*.yaml")]
+    stale = [
+        path.relative_to(root) for folder in FOLDERS for path in (root / folder).glob("*.yaml")
+    ]
     return sorted({*wrong, *(path for path in stale if path not in expected)})
 
 

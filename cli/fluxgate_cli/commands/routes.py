@@ -36,11 +36,18 @@ Owner = Annotated[
 ]
 
 
+_HELP = """Keep a cluster's routes as a catalogue says.
+
+\b
+Examples:
+  fluxgate routes reconcile --owner shop --catalog public-route-catalog.json
+  fluxgate routes export -n shop > public-route-catalog.json
+"""
+
+
 def create_app() -> typer.Typer:
     """The command group."""
-    app = typer.Typer(
-        help="Keep a cluster's routes as a catalogue says.", no_args_is_help=True, epilog=EPILOG
-    )
+    app = typer.Typer(help=_HELP, no_args_is_help=True, epilog=EPILOG)
     for name, command in (
         ("reconcile", reconcile),
         ("check", check),

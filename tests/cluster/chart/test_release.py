@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,18 @@ import pytest
 from support.cluster import OwnControlPlane
 from support.helm import CHART, Helm, HelmError
 from support.jobs import JobRunner, running_jobs
+
+from fluxgate_operator.certificates.certificates import utc_now
+from fluxgate_operator.certificates.publishing import (
+    WEBHOOK_KINDS,
+    publish_bundle,
+    publish_to_webhooks,
+)
+from fluxgate_operator.certificates.rotation import RotationSettings
+from fluxgate_operator.certificates.secret import AuthoritySecret
+from fluxgate_operator.kube.access import load_access
+from fluxgate_operator.kube.client import KubeClient
+from fluxgate_operator.kube.types import CONFIG_MAPS
 
 from .conftest import helm_of
 
@@ -128,6 +141,35 @@ def test_a_release_lives_from_install_to_uninstall(release: Release) -> None:
     assert release.run("uninstall", "rel") == ["rel-fluxgate-routes-removal"]
     assert release.routes() == {"mine": "/mine"}
     assert release.objects() == set()
+
+
+async def test_what_the_controller_wrote_outlives_an_upgrade_and_goes_with_the_release(
+    release: Release,
+) -> None:
+    release.change("install")
+    kept = release.plane.kubeconfig_for(NAMESPACE, "rel-fluxgate-controller")
+    access = await load_access(kept, None, {})
+    async with KubeClient(access) as client:  # with no right but the controller's own
+        secret = AuthoritySecret(client, NAMESPACE, RotationSettings(), utc_now)
+        authorities = await secret.current()
+        await publish_bundle(client, NAMESPACE, authorities.bundle)
+        await publish_to_webhooks(client, f"rel-fluxgate-controller-{NAMESPACE}", b"bundle")
+
+        release.change("upgrade", webhooks={"timeoutSeconds": 7})
+
+        assert await secret.current() == authorities
+        bundle = await client.get(CONFIG_MAPS, NAMESPACE, "fluxgate-ca")
+        assert bundle["data"] == {"ca.crt": authorities.bundle.decode()}
+        for kind in WEBHOOK_KINDS:
+            name = f"rel-fluxgate-controller-{NAMESPACE}"
+            (webhook,) = (await client.get(kind, None, name))["webhooks"]
+            assert webhook["timeoutSeconds"] == 7
+            assert b64decode(webhook["clientConfig"]["caBundle"]) == b"bundle"
+    release.run("uninstall", "rel")
+    assert release.objects() == set()
+    kinds = "secrets,configmaps,leases,serviceaccounts,roles,rolebindings,jobs"
+    left = release.plane.kubectl("get", kinds, "-n", NAMESPACE, "-o", "name").split()
+    assert left == ["serviceaccount/default"]
 
 
 def test_an_upgrade_stops_when_a_route_belongs_to_somebody_else(release: Release) -> None:

@@ -13,6 +13,7 @@ from fluxgate_cli.commands import (
     bootstrap,
     controller,
     crds,
+    drain,
     explain,
     routes,
     run,
@@ -50,6 +51,7 @@ def create_app() -> typer.Typer:
         validate.validate,
         explain.explain,
         bootstrap.bootstrap,
+        drain.drain,
         version.version,
     ):
         app.command(epilog=EPILOG, no_args_is_help=command in _NEED_ARGUMENTS)(command)
@@ -59,7 +61,7 @@ def create_app() -> typer.Typer:
     return app
 
 
-_NEED_ARGUMENTS = (explain.explain, bootstrap.bootstrap)
+_NEED_ARGUMENTS = (explain.explain, bootstrap.bootstrap, drain.drain)
 
 
 def _options(

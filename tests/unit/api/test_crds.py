@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -151,10 +152,18 @@ def broken_rules(node: dict, value: object) -> Iterator[str]:
             yield from broken_rules(node.get("items", {}), each)
 
 
+FORMATS = jsonschema.FormatChecker(())
+RFC_3339 = re.compile(r"^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$", re.ASCII)
+
+
+@FORMATS.checks("date-time")
+def is_date_time(value: object) -> bool:
+    """As the API server reads it: RFC 3339, with its zone."""
+    return not isinstance(value, str) or RFC_3339.match(value) is not None
+
+
 def schema_errors(kind: str, spec: dict) -> list[str]:
-    validator = jsonschema.Draft202012Validator(
-        schema(kind), format_checker=jsonschema.FormatChecker()
-    )
+    validator = jsonschema.Draft202012Validator(schema(kind), format_checker=FORMATS)
     return [error.message for error in validator.iter_errors(document(kind, spec))]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from e2e.cluster import Cluster
 from e2e.kind import cluster as kind
 from e2e.local import cluster as local
+from e2e.release import Release
 from tools.build_tools import Toolset, ToolsMissingError
 
 
@@ -23,6 +26,12 @@ def _provider() -> tuple[str, str]:
             others = [f"{each}: {why}" for each, why in reasons.items() if why]
             return name, "; ".join(others)
     return "", "; ".join(f"{each}: {why}" for each, why in reasons.items())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """An install takes a minute or two, and belongs to the first test that needs it."""
+    for item in items:
+        item.add_marker(pytest.mark.timeout(600))
 
 
 def pytest_report_header() -> str:
@@ -51,3 +60,65 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+CHART = REPOSITORY / "charts" / "fluxgate"
+SYSTEM = "fluxgate-system"
+_RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
+
+
+@pytest.fixture(scope="session")
+def release(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Release:
+    """The chart with its defaults, in a namespace that admits restricted pods only."""
+    values = tmp_path_factory.mktemp("values") / "values.json"
+    values.write_text(json.dumps(cluster.values))
+    cluster.kubectl("create", "namespace", SYSTEM)
+    cluster.kubectl("label", "namespace", SYSTEM, _RESTRICTED)
+    try:
+        _install(cluster, values)
+    except RuntimeError as error:
+        raise AssertionError(f"{error}\n{_state_of(cluster)}") from error
+    return Release("fluxgate", SYSTEM, values)
+
+
+def _install(cluster: Cluster, values: Path) -> None:
+    cluster.helm(
+        "install",
+        "fluxgate",
+        str(CHART),
+        "-n",
+        SYSTEM,
+        "-f",
+        str(values),
+        "--wait",
+        "--timeout=240s",
+    )
+
+
+def _state_of(cluster: Cluster) -> str:
+    """What the pods are at, for the message of an install that failed."""
+    said = [cluster.kubectl("get", "pods,jobs,events", "-n", SYSTEM, "-o", "wide")]
+    pods = json.loads(cluster.kubectl("get", "pods", "-n", SYSTEM, "-o", "json"))
+    for pod in pods["items"]:
+        name = pod["metadata"]["name"]
+        for container in (*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"]):
+            try:
+                tail = cluster.log(SYSTEM, name, container["name"])[-2000:]
+            except (LookupError, OSError, RuntimeError) as error:
+                tail = str(error)
+            said.append(f"== {name} {container['name']}\n{tail}")
+    return "\n".join(said)
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """A fresh namespace; deleted at the end."""
+    name = f"e2e-{secrets.token_hex(3)}"
+    cluster.kubectl("create", "namespace", name)
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def gateway(cluster: Cluster, release: Release) -> Iterator[str]:
+    """The URL of the gateway."""
+    with cluster.reach(release.namespace, "fluxgate-gateway", 80) as url:
+        yield url

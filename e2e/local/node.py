@@ -11,6 +11,7 @@ from typing import Any, Self
 from e2e.local.images import Image
 from e2e.local.network import PodNetwork
 from e2e.local.pod import Host, PodRun
+from e2e.local.runtime import end_all
 from fluxgate_operator.kube.client import Document, KubeClient
 from fluxgate_operator.kube.errors import ConflictError, KubeError, NotFoundError
 from fluxgate_operator.kube.types import ENDPOINT_SLICES, PODS, KubeType
@@ -36,6 +37,7 @@ class LocalNode:
         self._images = images
         self._host = Host(client, network, scratch, self.image_of, api_server)
         self._pods: dict[str, tuple[PodRun, asyncio.Task[None]]] = {}
+        self._ending: set[str] = set()
         self._hosts = ""
         self._loop: asyncio.Task[None] | None = None
 
@@ -48,9 +50,11 @@ class LocalNode:
         if self._loop is not None:
             self._loop.cancel()
             await asyncio.gather(self._loop, return_exceptions=True)
-        for _, task in self._pods.values():
-            task.cancel()
+        for uid in list(self._pods.keys() - self._ending):
+            self._end(uid)
         await asyncio.gather(*(task for _, task in self._pods.values()), return_exceptions=True)
+        # whatever a pod that was cut short while it started has left behind
+        await end_all(self._host.scratch / "runc")
 
     def image_of(self, name: str) -> Image:
         """What stands for an image; by its repository, whatever its tag or digest."""
@@ -110,6 +114,9 @@ class LocalNode:
                 self._end(uid)
         for uid in self._pods.keys() - present.keys():
             self._end(uid)
+            if self._pods[uid][1].done():
+                del self._pods[uid]
+                self._ending.discard(uid)
 
     async def _take(self, pod: Document) -> None:
         metadata = pod["metadata"]
@@ -141,15 +148,14 @@ class LocalNode:
             raise
 
     def _end(self, uid: str) -> None:
-        known = self._pods.pop(uid, None)
-        if known is None:
+        """End a pod, once: its hooks and its grace period must not be interrupted."""
+        if uid not in self._pods or uid in self._ending:
             return
-        run, task = known
-        if task.done():
-            # it ran to its end before; only the object is left
-            self._pods[f"{uid}-deleted"] = (run, asyncio.create_task(self._delete(run.pod)))
+        self._ending.add(uid)
+        run, task = self._pods[uid]
+        if task.done():  # it ran to its end before; only the object is left
+            self._pods[uid] = (run, asyncio.create_task(self._delete(run.pod)))
         else:
-            self._pods[f"{uid}-ending"] = (run, task)
             task.cancel()
 
     async def _delete(self, pod: Document) -> None:

@@ -108,3 +108,16 @@ class Container:
             stderr=asyncio.subprocess.DEVNULL,
         )
         await process.wait()
+
+
+async def end_all(state: Path) -> None:
+    """Kill and delete every container below ``state``."""
+    listing = await asyncio.create_subprocess_exec(
+        RUNC, "--root", str(state), "list", "--quiet", stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await listing.communicate()
+    for identity in output.decode().split():
+        process = await asyncio.create_subprocess_exec(
+            RUNC, "--root", str(state), "delete", "--force", identity
+        )
+        await process.wait()

@@ -1,0 +1,61 @@
+"""A constant stream of requests, counted, while something else happens."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+_INTERVAL = 0.01
+
+
+class Load:
+    """One request every 10 ms to ``url`` while the context lasts; every one is counted.
+
+    ``answers`` counts status codes, and the names of exceptions for requests without an answer.
+    """
+
+    def __init__(self, url: str, headers: dict[str, str] | None = None) -> None:
+        self._url = url
+        self._headers = headers or {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="load", daemon=True)
+        self.answers: Counter[str] = Counter()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join(60)
+
+    @property
+    def total(self) -> int:
+        """How many requests were made."""
+        return self.answers.total()
+
+    @property
+    def failed(self) -> dict[str, int]:
+        """Everything but 200."""
+        return {answer: count for answer, count in self.answers.items() if answer != "200"}
+
+    def _run(self) -> None:
+        with httpx.Client(timeout=10.0, headers=self._headers) as client:
+            due = time.monotonic()
+            while not self._stop.is_set():
+                try:
+                    self.answers[str(client.get(self._url).status_code)] += 1
+                except httpx.HTTPError as error:
+                    self.answers[type(error).__name__] += 1
+                due += _INTERVAL
+                self._stop.wait(max(0.0, due - time.monotonic()))

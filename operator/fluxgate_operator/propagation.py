@@ -68,6 +68,14 @@ class Propagation:
 
 
 @dataclass(frozen=True, slots=True)
+class FleetCount:
+    """How many nodes are connected, and how many of them serve any configuration of ours."""
+
+    connected: int
+    serving: int
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteNode:
     """A node of another replica, as that replica reports it.
 
@@ -237,6 +245,13 @@ class PropagationTracker:
         for gateway, sequence, connected_at in found:
             if sequence or gateway not in served or connected_at < oldest:
                 yield gateway, sequence
+
+    def fleet(self, gateway: str) -> FleetCount:
+        """The nodes of one gateway, of every replica."""
+        local, remote = self._counted()
+        sequences = [self.serving_sequence(each) for each in local if each.gateway == gateway]
+        sequences += [self._remote_sequence(each) for each in remote if each.gateway == gateway]
+        return FleetCount(len(sequences), sum(each > 0 for each in sequences))
 
     def counted_nodes(self) -> tuple[NodeState, ...]:
         """The nodes connected to this replica that ask for a gateway there is."""

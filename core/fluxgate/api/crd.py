@@ -46,6 +46,15 @@ STATUS: dict[str, Any] = {
 }
 """The schema of every kind's status subresource."""
 
+_NODES: dict[str, Any] = {
+    "type": "object",
+    "description": "How many Envoys of the fleet are connected, and how many serve something.",
+    "properties": {
+        "connected": {"type": "integer", "format": "int32", "minimum": 0},
+        "serving": {"type": "integer", "format": "int32", "minimum": 0},
+    },
+}
+
 _ADDRESSES: dict[str, Any] = {
     "type": "array",
     "description": "Where the fleet is reached from outside, as spec.exposure asks for.",
@@ -130,7 +139,10 @@ def _root(model: type[Resource]) -> dict[str, Any]:
 def _status(model: type[Resource]) -> dict[str, Any]:
     if model is not GatewayConfig:
         return STATUS
-    return {**STATUS, "properties": {**STATUS["properties"], "addresses": _ADDRESSES}}
+    return {
+        **STATUS,
+        "properties": {**STATUS["properties"], "addresses": _ADDRESSES, "nodes": _NODES},
+    }
 
 
 def _columns(model: type[Resource]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from structlog.typing import FilteringBoundLogger
 
 from fluxgate.resources import ObjectRef
 from fluxgate.status import ObjectStatus
+from fluxgate.translator import gateway_key
 from fluxgate_operator.controller.intakes import together
 from fluxgate_operator.controller.lag import follow_propagation
 from fluxgate_operator.culprits import Validator
@@ -20,7 +21,7 @@ from fluxgate_operator.ingress import Ingresses, IngressReporter
 from fluxgate_operator.kube.access import ClusterAccess
 from fluxgate_operator.kube.client import KubeClient
 from fluxgate_operator.metrics import ControllerMetrics
-from fluxgate_operator.metrics_state import StateCollector, Totals
+from fluxgate_operator.metrics_state import ProviderCollector, StateCollector, Totals
 from fluxgate_operator.notify import Signal
 from fluxgate_operator.pipeline import CachedPipeline
 from fluxgate_operator.providers.kubernetes.provider import KubernetesProvider
@@ -68,6 +69,7 @@ class Parts:
         )
         self._join_ways_in(client, log)
         self._join_provider(client, access, log)
+        metrics.add(ProviderCollector(self.provider.health))
         metrics.add(StateCollector(self.engine, self._leading, self._totals()))
 
     def _join_ways_in(self, client: KubeClient, log: FilteringBoundLogger) -> None:
@@ -163,16 +165,26 @@ class Parts:
         return self._book.statuses(rejections)
 
     def _extras(self, ref: ObjectRef) -> Mapping[str, object]:
-        """Where a GatewayConfig's fleet is reached, for its status; nothing while unknown."""
-        found = self.exposures.addresses(ref) if ref.kind == "GatewayConfig" else None
-        if found is None:
+        """A GatewayConfig's nodes, and where its fleet is reached; no address while unknown."""
+        if ref.kind != "GatewayConfig":
             return {}
-        return {"addresses": [asdict(each) for each in found] or None}
+        nodes = {"nodes": asdict(self.engine.tracker.fleet(gateway_key(ref)))}
+        found = self.exposures.addresses(ref)
+        if found is None:
+            return nodes
+        return {**nodes, "addresses": [asdict(each) for each in found] or None}
 
     def _changed(self) -> None:
+        self._settle()
+        self.engine.reconciler.poke()
+
+    def _settle(self) -> None:
+        """What depends on other objects of the store, made right before the store is read."""
+        revision = self.engine.store.revision
         if self.ingresses is not None:
             self.ingresses.settle()
-        self.engine.reconciler.poke()
+        if self.engine.store.revision != revision:
+            self.provider.settle()
 
     def _leading(self) -> bool:
         return self.election.leading
@@ -193,5 +205,4 @@ class Parts:
 
     async def _loaded(self) -> None:
         await self.provider.loaded()
-        if self.ingresses is not None:
-            self.ingresses.settle()
+        self._settle()

@@ -43,6 +43,9 @@ from fluxgate_operator.statuses.queue import StatusQueue
 from fluxgate_operator.statuses.settings import StatusSettings
 
 _TYPES = {each.kind: each for each in OUR_TYPES}
+_EXTENDED = ("GatewayConfig",)
+"""Kinds, of few objects, whose extras change without their conditions: compared at every look."""
+
 _SLICE = 0.002
 """Seconds of comparing without letting others run."""
 
@@ -91,6 +94,7 @@ class StatusWriter:
         self._memory = Memory()
         self._statuses: Mapping[ObjectRef, ObjectStatus] = {}
         self._troubled: Mapping[ObjectRef, ObjectFacts] = {}
+        self._extended: set[ObjectRef] = set()
         self._compare_all_at = 0.0
         self._quiet_until = 0.0
         self._backoff = self._settings.backoff
@@ -147,11 +151,13 @@ class StatusWriter:
             self._compare_all_at = now + self._settings.resync_seconds
             self._memory.forget_seen(self._facts)
             self._queue.add(statuses)
+            self._extended = {ref for ref in statuses if ref.kind in _EXTENDED}
             self._queue.add(troubled)
         else:
-            self._queue.add(
-                status.ref for status in fresh(statuses.values(), self._statuses.values())
-            )
+            changed = [each.ref for each in fresh(statuses.values(), self._statuses.values())]
+            self._queue.add(changed)
+            self._extended.update(ref for ref in changed if ref.kind in _EXTENDED)
+            self._queue.add(self._extended)
             self._queue.add(
                 ref for ref, facts in troubled.items() if self._troubled.get(ref) != facts
             )
@@ -162,6 +168,7 @@ class StatusWriter:
         self._queue.clear()
         self._memory.clear()
         self._statuses, self._troubled, self._compare_all_at = {}, {}, 0.0
+        self._extended = set()
 
     async def _work_off(self) -> None:
         while True:

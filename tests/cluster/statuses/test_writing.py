@@ -24,10 +24,14 @@ from support.statuses import (
 )
 
 from fluxgate.errors import FieldProblem
+from fluxgate.resources import ObjectRef
 from fluxgate_operator.kube.access import load_access
 from fluxgate_operator.kube.client import KubeClient
+from fluxgate_operator.kube.types import OUR_TYPES
+from fluxgate_operator.providers.kubernetes.intake import ObjectFacts
 from fluxgate_operator.statuses import StatusSettings, StatusWriter
 
+GATEWAYS = next(each for each in OUR_TYPES if each.kind == "GatewayConfig")
 QUICK = StatusSettings(pending_seconds=0.1, lost_seconds=0.3, backoff=0.02)
 PATIENT = StatusSettings(pending_seconds=600, lost_seconds=600)
 
@@ -257,3 +261,34 @@ async def test_a_flood_of_statuses_delays_neither_a_single_one_nor_the_event_loo
         assert writer.counters.written - before < len(names) / 2
         await until(lambda: writer.counters.written == len(names) + 1, 60)
     assert max(stalls) < 0.25, "the figure of a quiet machine is in bench/statuses.py"
+
+
+async def test_fields_besides_the_conditions_follow_by_themselves(world: World) -> None:
+    """A gateway's nodes and addresses change without any condition of its changing."""
+    config = {
+        "apiVersion": GATEWAYS.api_version,
+        "kind": "GatewayConfig",
+        "metadata": {"name": "main"},
+        "spec": {"listeners": [{"name": "http", "port": 8080}]},
+    }
+    made = (await world.kube.create(GATEWAYS, world.namespace, config))["metadata"]
+    ref = ObjectRef("GatewayConfig", world.namespace, "main")
+    world.facts.known[ref] = ObjectFacts(ref, made["uid"], made["resourceVersion"], 1)
+    nodes = {"connected": 1, "serving": 0}
+    writer = StatusWriter(
+        world.kube,
+        world.facts,
+        world.book.read,
+        lambda: True,
+        structlog.get_logger(),
+        PATIENT,
+        extras=lambda _: {"nodes": dict(nodes)},
+    )
+    world.book.say(ref, ACCEPTED, SERVED)
+    async with running(writer.run):
+        await until(lambda: writer.counters.written == 1)
+        nodes["serving"] = 1
+        writer.poke()
+        await until(lambda: writer.counters.written == 2)
+    found = await world.kube.get(GATEWAYS, world.namespace, "main")
+    assert found["status"]["nodes"] == {"connected": 1, "serving": 1}

@@ -74,11 +74,15 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class ServiceEndpoints:
-    """What a Service resolves to, by service port (core/v1 Service and its EndpointSlices)."""
+    """What a Service resolves to, by service port (core/v1 Service and its EndpointSlices).
+
+    ``note`` says why it has no ports, when there is a reason.
+    """
 
     namespace: str
     name: str
     ports: Mapping[int, tuple[Endpoint, ...]]
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

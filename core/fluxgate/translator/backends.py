@@ -102,6 +102,8 @@ def service_problem(
     """Why a port of a Service cannot be used."""
     if service is None:
         return unresolved(f"{field}: {lookups.missing(ref)}")
+    if service.note:
+        return unresolved(f"{field}: {ref} {service.note}")
     if port not in service.ports:
         known = ", ".join(map(str, sorted(service.ports))) or "none"
         return unresolved(f"{field}.port: {ref} has no port {port}; its ports: {known}")

@@ -1,0 +1,88 @@
+"""A provider that runs against the real API server, through a proxy that can fail."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+import structlog
+
+from fluxgate.resources import ObjectRef, ResourceStore
+from fluxgate_operator.kube.access import load_access
+from fluxgate_operator.kube.client import KubeClient
+from fluxgate_operator.notify import Signal
+from fluxgate_operator.providers.kubernetes.provider import KubernetesProvider
+from fluxgate_operator.settings import ClusterSettings
+
+
+class Watched:
+    """A running provider and its store."""
+
+    def __init__(self, provider: KubernetesProvider, store: ResourceStore, news: Signal) -> None:
+        self.provider = provider
+        self.store = store
+        self._news = news
+
+    def names(self, kind: str, namespace: str) -> set[str]:
+        """The objects of a kind in the store."""
+        found = self.store.freeze().objects.get(kind, {})
+        return {ref.name for ref in found if ref.namespace == namespace}
+
+    async def until(self, holds: Callable[[], object], seconds: float = 20.0) -> None:
+        """Wait until something holds; looked at after every change, and now and then."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not holds():
+                    try:
+                        await asyncio.wait_for(self._news.wait(), 0.05)
+                    except TimeoutError:
+                        continue
+        except TimeoutError:
+            raise AssertionError(f"not within {seconds} s; {self.provider.health()}") from None
+
+    async def watching(self, path: str, proxy_seen: Callable[[], object]) -> None:
+        """Wait until kopf watches a collection."""
+        await self.until(proxy_seen)
+
+    def has(self, kind: str, namespace: str, name: str) -> bool:
+        """Whether the store holds an object."""
+        return self.store.get(ObjectRef(kind, namespace, name)) is not None
+
+
+Start = Callable[..., AbstractAsyncContextManager[Watched]]
+
+
+@pytest.fixture
+def start() -> Start:
+    """Start a provider by a kubeconfig; settings as keywords."""
+
+    @asynccontextmanager
+    async def starting(
+        kubeconfig: Path, *, wait: bool = True, intakes: Mapping = {}, **settings: object
+    ) -> AsyncIterator[Watched]:
+        access = await load_access(kubeconfig, None, {})
+        store, news = ResourceStore(), Signal()
+        async with KubeClient(access, timeout=5.0) as client:
+            provider = KubernetesProvider(
+                client,
+                access,
+                ClusterSettings(**{"watch_silence_seconds": 68.0, **settings}),
+                store,
+                news.notify,
+                structlog.get_logger(),
+                intakes,
+            )
+            running = asyncio.create_task(provider.run())
+            try:
+                if wait:
+                    loaded: Awaitable[None] = provider.loaded()
+                    await asyncio.wait_for(loaded, 30)
+                yield Watched(provider, store, news)
+            finally:
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+
+    return starting

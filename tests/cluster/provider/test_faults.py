@@ -1,0 +1,282 @@
+"""Whatever happens to the API server or the way to it, nothing is missed in the end.
+
+Times are short here: a back-off ends at 3 s in any case, and a silent watch is given up after 2 s
+instead of 68. ``FLUXGATE_LONG_FAULTS=1`` keeps the refusals up for two minutes, longer than kopf
+by itself would live.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import pytest
+from support.fault_proxy import FaultProxy
+
+from fluxgate_operator.kube.access import load_access
+from fluxgate_operator.kube.client import KubeClient
+from fluxgate_operator.kube.types import OUR_TYPES
+
+from .objects import upstream
+
+UPSTREAMS = next(each for each in OUR_TYPES if each.kind == "Upstream")
+LONG = bool(os.environ.get("FLUXGATE_LONG_FAULTS"))
+FAULT_SECONDS = 120.0 if LONG else 4.0
+
+pytestmark = pytest.mark.timeout(400)
+
+
+def watches(path: str):
+    return lambda seen: seen.is_watch and seen.path == path
+
+
+def lists(path: str):
+    return lambda seen: not seen.is_watch and seen.path == path
+
+
+def count(proxy: FaultProxy, which) -> int:
+    return sum(map(which, proxy.seen))
+
+
+async def following(watched, proxy):
+    """kopf watches, so that what happens next happens to a watch."""
+    await watched.until(lambda: count(proxy, watches(UPSTREAMS.path())))
+
+
+async def changes_meanwhile(kube, namespace):
+    """One is deleted, one is made: neither may be missed."""
+    await kube.delete(UPSTREAMS, namespace, "old")
+    await kube.create(UPSTREAMS, namespace, upstream("new"))
+
+
+async def caught_up(watched, namespace):
+    await watched.until(lambda: watched.names("Upstream", namespace) == {"new"}, 30)
+
+
+async def still_follows(watched, kube, namespace):
+    await kube.create(UPSTREAMS, namespace, upstream("later"))
+    await watched.until(lambda: watched.has("Upstream", namespace, "later"), 30)
+
+
+@pytest.fixture
+async def old(kube, namespace):
+    await kube.create(UPSTREAMS, namespace, upstream("old"))
+
+
+async def test_objects_deleted_before_a_410_relist_are_gone(
+    start, fault_proxy, kube, namespace, old
+):
+    async with start(fault_proxy.kubeconfig) as watched:
+        await following(watched, fault_proxy)
+        # the watch loses its events: cut, and answered 410 until things have changed
+        which = watches(UPSTREAMS.path())
+        fault_proxy.answer(503, which=which)
+        fault_proxy.cut()
+        await changes_meanwhile(kube, namespace)
+        fault_proxy.heal()
+        seen = count(fault_proxy, which)
+        await watched.until(lambda: count(fault_proxy, which) > seen)
+        await watched.until(lambda: fault_proxy.inject_error(410, which))
+        await caught_up(watched, namespace)
+        await still_follows(watched, kube, namespace)
+
+
+async def test_a_relist_of_the_watch_is_followed_by_a_list_of_ours(
+    start, fault_proxy, kube, namespace, old
+):
+    async with start(fault_proxy.kubeconfig) as watched:
+        await following(watched, fault_proxy)
+        which = watches(UPSTREAMS.path())
+        await watched.until(lambda: count(fault_proxy, which) >= 1)
+        ours = lambda seen: lists(UPSTREAMS.path())(seen) and seen.user_agent == "fluxgate"  # noqa: E731
+        await watched.until(lambda: count(fault_proxy, ours) >= 2)
+        before = count(fault_proxy, ours)
+        await watched.until(lambda: fault_proxy.inject_error(410, which))
+        await watched.until(lambda: count(fault_proxy, ours) > before)
+
+
+async def test_a_cut_watch_goes_on(start, fault_proxy, kube, namespace, old):
+    async with start(fault_proxy.kubeconfig) as watched:
+        await following(watched, fault_proxy)
+        fault_proxy.cut()
+        await changes_meanwhile(kube, namespace)
+        await caught_up(watched, namespace)
+
+
+async def test_a_black_holed_watch_is_noticed(start, fault_proxy, kube, namespace, old):
+    async with start(fault_proxy.kubeconfig, watch_silence_seconds=2.0) as watched:
+        await following(watched, fault_proxy)
+        before = count(fault_proxy, watches(UPSTREAMS.path()))
+        fault_proxy.black_hole()
+        await changes_meanwhile(kube, namespace)
+        # kopf gives the silent stream up and asks anew, which is as deaf
+        await watched.until(lambda: count(fault_proxy, watches(UPSTREAMS.path())) > before)
+        assert watched.names("Upstream", namespace) == {"old"}
+        fault_proxy.heal()
+        await caught_up(watched, namespace)
+        await still_follows(watched, kube, namespace)
+
+
+async def test_refused_connections_are_outlived(start, fault_proxy, kube, namespace, old):
+    async with start(fault_proxy.kubeconfig) as watched:
+        await following(watched, fault_proxy)
+        fault_proxy.refuse()
+        await changes_meanwhile(kube, namespace)
+        await asyncio.sleep(FAULT_SECONDS)
+        fault_proxy.heal()
+        await caught_up(watched, namespace)
+        await still_follows(watched, kube, namespace)
+
+
+@pytest.mark.parametrize("code", [503, 403])
+async def test_answers_of_trouble_are_outlived(start, fault_proxy, kube, namespace, old, code):
+    async with start(fault_proxy.kubeconfig) as watched:
+        await following(watched, fault_proxy)
+        fault_proxy.answer(code)
+        fault_proxy.cut()
+        await changes_meanwhile(kube, namespace)
+        await asyncio.sleep(FAULT_SECONDS)
+        assert watched.names("Upstream", namespace) == {"old"}
+        fault_proxy.heal()
+        await caught_up(watched, namespace)
+        await still_follows(watched, kube, namespace)
+        assert watched.provider.health().watch_restarts == 0
+
+
+async def test_retry_after_is_honoured(start, fault_proxy, kube, namespace, old):
+    which = lists(UPSTREAMS.path())
+    fault_proxy.answer(429, retry_after=2, which=which, times=1)
+    async with start(fault_proxy.kubeconfig) as watched:
+        assert watched.names("Upstream", namespace) == {"old"}
+        ours = [
+            seen.at for seen in fault_proxy.seen if which(seen) and seen.user_agent == "fluxgate"
+        ]
+        kopfs = [
+            seen.at for seen in fault_proxy.seen if which(seen) and seen.user_agent != "fluxgate"
+        ]
+        first = ours if len(ours) > 1 else kopfs
+        assert first[1] - first[0] >= 1.9
+
+
+async def test_an_error_in_the_stream_ends_kopf_and_nothing_else(
+    start, fault_proxy, kube, namespace, old
+):
+    async with start(fault_proxy.kubeconfig) as watched:
+        await following(watched, fault_proxy)
+        await watched.until(lambda: fault_proxy.inject_error(500, watches(UPSTREAMS.path())))
+        await changes_meanwhile(kube, namespace)
+        await watched.until(lambda: watched.provider.health().watch_restarts == 1)
+        await caught_up(watched, namespace)
+        await still_follows(watched, kube, namespace)
+
+
+async def test_a_rotated_token_is_taken_up(
+    start, control_plane, fault_proxy, kube, namespace, old, tmp_path
+):
+    token = tmp_path / "token"
+    token.write_text(control_plane.admin_token)
+    kubeconfig = fault_proxy.kubeconfig_at(tmp_path / "kubeconfig", {"tokenFile": str(token)})
+    async with start(kubeconfig) as watched:
+        await following(watched, fault_proxy)
+        fresh = control_plane.token_for(namespace, "default")
+        fault_proxy.answer(401, which=lambda seen: seen.token != fresh)
+        fault_proxy.cut()
+        control_plane.kubectl(
+            "create", "clusterrolebinding", namespace, "--clusterrole=cluster-admin",
+            f"--serviceaccount={namespace}:default",
+        )  # fmt: skip
+        await changes_meanwhile(kube, namespace)
+        await watched.until(lambda: any(seen.token != fresh for seen in fault_proxy.seen[-3:]))
+        token.write_text(fresh)
+        await caught_up(watched, namespace)
+        await still_follows(watched, kube, namespace)
+        control_plane.kubectl("delete", "clusterrolebinding", namespace)
+
+
+async def test_a_kind_without_rights_is_named_and_holds_nobody_up(
+    start, fault_proxy, kube, namespace, old
+):
+    path = "/apis/networking.k8s.io/v1/ingresses"
+    fault_proxy.answer(403, which=lambda seen: seen.path == path)
+
+    class Ears:
+        def put(self, document): ...
+
+        def drop(self, namespace, name): ...
+
+    from fluxgate_operator.kube.types import INGRESSES
+
+    async with start(fault_proxy.kubeconfig, intakes={INGRESSES: Ears()}) as watched:
+        assert "403" in watched.provider.health().problems["Ingress"]
+        await changes_meanwhile(kube, namespace)
+        await caught_up(watched, namespace)
+
+
+async def test_a_namespace_is_watched_with_rights_in_it_only(start, control_plane, kube, namespace):
+    other = control_plane.new_namespace()
+    await kube.create(UPSTREAMS, other, upstream("elsewhere"))
+    control_plane.kubectl("create", "role", "watch", "-n", namespace, "--verb=get,list,watch",
+                          "--resource=*.gateway.fluxgate.io,secrets,services,endpointslices.discovery.k8s.io")  # fmt: skip
+    control_plane.kubectl("create", "rolebinding", "watch", "-n", namespace, "--role=watch",
+                          f"--serviceaccount={namespace}:default")  # fmt: skip
+    kubeconfig = control_plane.kubeconfig_for(namespace, "default")
+    async with start(kubeconfig, namespaces=(namespace,)) as watched:
+        assert not watched.provider.health().problems
+        await kube.create(UPSTREAMS, namespace, upstream("new"))
+        await caught_up(watched, namespace)
+        assert not watched.names("Upstream", other)
+
+
+async def test_a_restart_of_the_api_server_loses_nothing(start, own_control_plane):
+    plane = own_control_plane
+    namespace = plane.new_namespace()
+    async with KubeClient(await load_access(plane.kubeconfig, None, {})) as kube:
+        await kube.create(UPSTREAMS, namespace, upstream("old"))
+        async with start(plane.kubeconfig) as watched:
+            await watched.until(lambda: watched.provider.health().watching)
+            await asyncio.to_thread(plane.restart_api_server)
+            # storage is not ready when /readyz is: 429 and 503 for a moment
+            async with asyncio.timeout(30):
+                while True:
+                    try:
+                        await kube.create(UPSTREAMS, namespace, upstream("new"))
+                        break
+                    except Exception:
+                        await asyncio.sleep(0.2)
+            await kube.delete(UPSTREAMS, namespace, "old")
+            await caught_up(watched, namespace)
+
+
+async def test_a_paused_etcd_is_waited_for(start, own_control_plane):
+    plane = own_control_plane
+    namespace = plane.new_namespace()
+    async with KubeClient(await load_access(plane.kubeconfig, None, {}), timeout=60) as kube:
+        await kube.create(UPSTREAMS, namespace, upstream("old"))
+        async with start(plane.kubeconfig) as watched:
+            await watched.until(lambda: watched.provider.health().watching)
+            plane.pause("etcd")
+            changing = asyncio.create_task(changes_meanwhile(kube, namespace))
+            watched.provider.resync("the test asks for it")
+            await watched.until(lambda: "Upstream" in watched.provider.health().problems, 30)
+            assert watched.names("Upstream", namespace) == {"old"}
+            plane.resume("etcd")
+            await changing
+            await caught_up(watched, namespace)
+
+
+async def test_a_kind_that_goes_and_comes_back_is_followed(start, own_control_plane):
+    plane = own_control_plane
+    namespace = plane.new_namespace()
+    name = "upstreams.gateway.fluxgate.io"
+    async with KubeClient(await load_access(plane.kubeconfig, None, {})) as kube:
+        await kube.create(UPSTREAMS, namespace, upstream("old"))
+        async with start(plane.kubeconfig) as watched:
+            await watched.until(lambda: watched.provider.health().watching)
+            await asyncio.to_thread(plane.kubectl, "delete", "crd", name)
+            await watched.until(lambda: not watched.names("Upstream", namespace))
+            await watched.until(lambda: "Upstream" in watched.provider.health().problems, 30)
+            await asyncio.to_thread(plane.install_crds)
+            await kube.create(UPSTREAMS, namespace, upstream("new"))
+            await caught_up(watched, namespace)
+            await watched.until(lambda: not watched.provider.health().problems, 30)
+            await still_follows(watched, kube, namespace)

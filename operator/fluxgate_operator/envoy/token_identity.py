@@ -71,7 +71,7 @@ def _transport_socket(identity: TokenIdentity) -> dict[str, Any]:
                 "alpnProtocols": ["h2"],
                 "combinedValidationContext": {
                     "defaultValidationContext": {"matchTypedSubjectAltNames": [subject]},
-                    "validationContextSdsConfig": _sds(identity, AUTHORITY_SECRET),
+                    "validationContextSdsSecretConfig": _sds(identity, AUTHORITY_SECRET),
                 },
             },
         },

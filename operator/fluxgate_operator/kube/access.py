@@ -130,12 +130,16 @@ def _chosen(config: object, context: str | None) -> tuple[Mapping[str, object], 
     if not isinstance(config, dict):
         raise TypeError("it is not a mapping")
     name = context or config.get("current-context")
-    found = _named(config.get("contexts"), name).get("context", {})
-    user = _named(config.get("users"), found.get("user")).get("user", {})
-    return user, found.get("namespace") or "default"
+    found = _entry(config.get("contexts"), name, "context")
+    user = _entry(config.get("users"), found.get("user"), "user")
+    return user, str(found.get("namespace") or "default")
 
 
-def _named(entries: object, name: object) -> dict[str, dict[str, str]]:
-    if not isinstance(entries, list):
-        return {}
-    return next((each for each in entries if each.get("name") == name), {})
+def _entry(entries: object, name: object, part: str) -> Mapping[str, object]:
+    """What the entry called ``name`` of a list says in ``part``; nothing when it is not there."""
+    listed = entries if isinstance(entries, list) else []
+    named = (each for each in listed if isinstance(each, dict) and each.get("name") == name)
+    value = next(named, {}).get(part) or {}
+    if not isinstance(value, dict):
+        raise TypeError(f"the {part} {name} is not a mapping")
+    return value

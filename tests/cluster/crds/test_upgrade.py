@@ -60,7 +60,7 @@ async def test_stored_objects_that_became_invalid_stay_readable_and_can_be_told_
         assert "colour" not in listed["coloured"]["spec"]
         parse_object(listed["coloured"])
 
-        for name, (spec, path) in names.items():
+        for name, (_, path) in names.items():
             with pytest.raises(ResourceError) as error:
                 parse_object(listed[name])
             assert path in str(error.value)
@@ -78,8 +78,8 @@ async def test_stored_objects_that_became_invalid_stay_readable_and_can_be_told_
             assert described["spec"]["description"] == "still here"
 
         # what is touched is judged by the new rules, and what is put right is taken
+        worse = {"spec": {"targets": [{"host": "a", "port": -1}]}}
         with pytest.raises(InvalidError):
-            worse = {"spec": {"targets": [{"host": "a", "port": -1}]}}
             await kube.merge_patch(UPSTREAMS, "default", "a-port-of-zero", worse)
         right = {"spec": {"targets": [ONE]}}
         put_right = await kube.merge_patch(UPSTREAMS, "default", "a-port-of-zero", right)

@@ -13,10 +13,14 @@
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
   verbs: [get, list, watch]
-{{- if .Values.ingressClass.enabled }}
 - apiGroups: [networking.k8s.io]
   resources: [ingresses]
   verbs: [get, list, watch]
+# asked for on every cluster: without the right the answer would be 403, not "no such kind"
+- apiGroups: [route.openshift.io]
+  resources: [routes]
+  verbs: [list]
+{{- if .Values.ingressClass.enabled }}
 - apiGroups: [networking.k8s.io]
   resources: [ingresses/status]
   verbs: [patch]
@@ -31,11 +35,11 @@
   verbs: [create, patch, delete]
 - apiGroups: [networking.k8s.io]
   resources: [ingresses]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [create, patch, delete]
 {{- if .Capabilities.APIVersions.Has "route.openshift.io/v1" }}
 - apiGroups: [route.openshift.io]
   resources: [routes]
-  verbs: [get, list, create, patch, delete]
+  verbs: [get, create, patch, delete]
 - apiGroups: [route.openshift.io]
   resources: [routes/custom-host]
   verbs: [create, update]

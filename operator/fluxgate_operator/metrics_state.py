@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Mapping
 
@@ -15,11 +16,45 @@ from prometheus_client.registry import Collector
 
 from fluxgate.xds import typeurl
 from fluxgate_operator.engine import Engine
+from fluxgate_operator.providers.kubernetes.provider import ProviderHealth
 
 Totals = Callable[[], Mapping[str, int]]
 """Totals of one part, by what they count."""
 
 _PREFIX = "fluxgate_controller_"
+
+
+class ProviderCollector(Collector):
+    """How the provider follows the API server. ``last_resync`` is in the event loop's time."""
+
+    def __init__(self, health: Callable[[], ProviderHealth]) -> None:
+        self._health = health
+
+    def describe(self) -> Iterable[Metric]:
+        """Names for the registry, which asks before anything can be read."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """Everything as it is now; called on the event loop."""
+        health = self._health()
+        yield GaugeMetricFamily(
+            f"{_PREFIX}watching", "1 while kopf watches.", value=float(health.watching)
+        )
+        yield CounterMetricFamily(
+            f"{_PREFIX}watch_restarts", "How often kopf was restarted.", value=health.watch_restarts
+        )
+        if health.last_resync is not None:
+            yield GaugeMetricFamily(
+                f"{_PREFIX}resync_age_seconds",
+                "Time since the last list of the kind that was listed longest ago.",
+                value=asyncio.get_running_loop().time() - health.last_resync,
+            )
+        problems = GaugeMetricFamily(
+            f"{_PREFIX}watch_problem", "1 for a kind that cannot be read now.", labels=["kind"]
+        )
+        for kind in sorted(health.problems):
+            problems.add_metric([kind], 1)
+        yield problems
 
 
 class StateCollector(Collector):

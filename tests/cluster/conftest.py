@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,12 +16,23 @@ from fluxgate_operator.kube.access import load_access
 from fluxgate_operator.kube.client import KubeClient
 from tools.toolset import NEEDED, Toolset, ToolsMissingError
 
+_REMEDY = "run `make tools`"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tests skipped for want of the tools share one place, so pytest says it in one line."""
+    report = yield
+    if report.skipped and isinstance(report.longrepr, tuple) and _REMEDY in report.longrepr[2]:
+        report.longrepr = (__file__, 1, report.longrepr[2])
+    return report
+
 
 class Binaries(dict[str, Path]):
     """Paths by name. Asking for one that is not there skips the test: envtest has no helm."""
 
     def __missing__(self, name: str) -> Path:
-        pytest.skip(f"no {name}: run `make tools`")
+        pytest.skip(f"no {name}: {_REMEDY}")
 
 
 @pytest.fixture(scope="session")

@@ -163,7 +163,7 @@ class PodRun:
             failures = live.get("failureThreshold", 3)
             for _ in range(failures - 1):
                 await asyncio.sleep(live.get("periodSeconds", 10))
-                if await self._passes(live, member):
+                if not member.container.running or await self._passes(live, member):
                     return
             await member.container.stop(5.0)
 

@@ -19,8 +19,11 @@ from fluxgate_operator.election import LeaseElection
 from fluxgate_operator.kube.access import load_access
 from fluxgate_operator.kube.client import KubeClient
 from fluxgate_operator.settings import LeaseSettings
-from fluxgate_operator.statuses import StatusWriter
+from fluxgate_operator.statuses import StatusSettings, StatusWriter
 from support.statuses import ACCEPTED, SERVED, Book, Facts, ref_of
+
+AT_ONCE = StatusSettings(coalesce_seconds=0)
+"""A writer that is quicker than the election, so that nothing but the clock can hold it back."""
 
 
 async def main(kubeconfig: str, namespace: str, identity: str, name: str, duration: str) -> None:
@@ -33,7 +36,7 @@ async def main(kubeconfig: str, namespace: str, identity: str, name: str, durati
         facts, book, ref = Facts(client, namespace), Book(), ref_of(namespace, name)
         await facts.refresh()
         election = LeaseElection(client, namespace, identity, settings, log)
-        writer = StatusWriter(client, facts, book.read, lambda: election.leading, log)
+        writer = StatusWriter(client, facts, book.read, lambda: election.leading, log, AT_ONCE)
 
         async def tell() -> None:
             while True:

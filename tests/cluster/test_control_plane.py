@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from support.cluster import ControlPlane, OwnControlPlane
 from support.cluster_processes import ClusterError
+from support.envoy import eventually
 
 from fluxgate_operator.kube.access import load_access
 from fluxgate_operator.kube.client import KubeClient
@@ -41,6 +42,7 @@ async def test_a_service_account_has_only_the_rights_it_was_given(
         with pytest.raises(ForbiddenError):
             await client.list(NAMESPACES)
     user = f"system:serviceaccount:{namespace}:reader"
+    eventually(lambda: len(control_plane.audit_events(user)) == 3, what="three audit events")
     asked = [
         (each["verb"], each["objectRef"]["resource"], each["responseStatus"]["code"])
         for each in control_plane.audit_events(user)

@@ -141,7 +141,10 @@ class ControlPlane:
         return write_kubeconfig(path, self.url, self.ca_file, {"token": token}, namespace=namespace)
 
     def audit_events(self, user: str = "") -> list[dict[str, Any]]:
-        """What was asked so far, optionally by one user (``system:serviceaccount:ns:name``)."""
+        """What was asked so far, optionally by one user (``system:serviceaccount:ns:name``).
+
+        An event is written right after its answer was sent: wait for the last one you expect.
+        """
         with self.audit_log.open() as lines:
             events = [json.loads(line) for line in lines if line.endswith("\n")]
         return [each for each in events if not user or each["user"]["username"] == user]

@@ -117,7 +117,10 @@ class LeaseElection:
     async def _write(self, record: LeaseRecord) -> dict[str, object]:
         document = record.document(self._namespace, self._settings.name)
         if record.version:
-            return await self._client.replace(LEASES, self._namespace, document)
+            # A patch, with the resource version as precondition: labels and annotations stay, by
+            # which Helm knows a Lease that came with a release.
+            name = self._settings.name
+            return await self._client.merge_patch(LEASES, self._namespace, name, document)
         return await self._client.create(LEASES, self._namespace, document)
 
     async def _sleep(self, pause: float) -> None:

@@ -54,7 +54,7 @@ class LeaseRecord:
             "apiVersion": LEASES.api_version,
             "kind": LEASES.kind,
             "metadata": metadata,
-            "spec": {key: value for key, value in spec.items() if value is not None},
+            "spec": spec,  # null takes a field away
         }
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
@@ -170,6 +172,37 @@ async def test_what_the_controller_wrote_outlives_an_upgrade_and_goes_with_the_r
     kinds = "secrets,configmaps,leases,serviceaccounts,roles,rolebindings,jobs"
     left = release.plane.kubectl("get", kinds, "-n", NAMESPACE, "-o", "name").split()
     assert left == ["serviceaccount/default"]
+
+
+def test_a_controller_with_the_chart_s_rights_is_refused_nothing_and_leaves_nothing(
+    release: Release,
+) -> None:
+    release.change("install", routes={"hello": route("/hello")})
+    login = release.plane.kubeconfig_for(NAMESPACE, "rel-fluxgate-controller")
+    arguments = ("--insecure", "--namespace", NAMESPACE, "--identity", "pod-a")
+    ports = ("--xds-port", "0", "--http-port", "0", "--service", "rel-fluxgate-controller")
+    controller = subprocess.Popen(
+        [sys.executable, "-m", "fluxgate_cli.main", "controller", *arguments, *ports],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=release.plane.environment(login),
+    )
+    try:
+        assert controller.stdout is not None
+        assert any(line.startswith("ready:") for line in controller.stdout)
+        release.plane.kubectl(
+            *("wait", f"{ROUTES}/hello", "-n", NAMESPACE, "--timeout=30s"),
+            "--for=condition=Accepted",
+        )
+    finally:
+        controller.terminate()
+        controller.communicate(timeout=30)
+    asked = release.plane.audit_events(f"system:serviceaccount:{NAMESPACE}:rel-fluxgate-controller")
+    assert asked
+    assert [each["requestURI"] for each in asked if each["responseStatus"]["code"] == 403] == []
+    release.run("uninstall", "rel")
+    assert release.plane.kubectl("get", "leases", "-n", NAMESPACE, "-o", "name") == ""
 
 
 def test_an_upgrade_stops_when_a_route_belongs_to_somebody_else(release: Release) -> None:

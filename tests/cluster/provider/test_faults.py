@@ -15,6 +15,7 @@ from support.fault_proxy import FaultProxy
 
 from fluxgate_operator.kube.access import load_access
 from fluxgate_operator.kube.client import KubeClient
+from fluxgate_operator.kube.errors import KubeError
 from fluxgate_operator.kube.types import OUR_TYPES
 
 from .objects import upstream
@@ -241,7 +242,7 @@ async def test_a_restart_of_the_api_server_loses_nothing(start, own_control_plan
                     try:
                         await kube.create(UPSTREAMS, namespace, upstream("new"))
                         break
-                    except Exception:
+                    except KubeError:
                         await asyncio.sleep(0.2)
             await kube.delete(UPSTREAMS, namespace, "old")
             await caught_up(watched, namespace)

@@ -32,6 +32,8 @@ _CONNECT_SECONDS = 5.0
 _REQUEST_SECONDS = 30.0
 _STABLE_SECONDS = 30.0
 _CLOSE_SECONDS = 0.05
+_CANCEL_SECONDS = 0.2
+_CANCEL_ROUNDS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,10 @@ class KopfWatcher:
         """Called on the main loop."""
         self._told(told)
 
+    def unhandled(self, words: str) -> None:
+        """Called in the thread."""
+        self._log.debug("kopf left an error unhandled", error=words)
+
     @property
     def parts(self) -> tuple[ClusterAccess, Sequence[KubeType], Sequence[str], float]:
         """What the thread needs to know."""
@@ -184,20 +190,47 @@ class _KopfThread:
         with self._lock:
             self._stop = self._stop or asyncio.Event()
             self._loop = asyncio.get_running_loop()
+        asyncio.get_running_loop().set_exception_handler(self._unhandled)
+        tasks = await kopf.spawn_tasks(
+            registry=self._registry(),
+            settings=self._settings(),
+            namespaces=list(self._namespaces),
+            clusterwide=not self._namespaces,
+            standalone=True,
+            stop_flag=self._stop,
+        )
         try:
-            await kopf.operator(
-                registry=self._registry(),
-                settings=self._settings(),
-                namespaces=list(self._namespaces),
-                clusterwide=not self._namespaces,
-                standalone=True,
-                stop_flag=self._stop,
-            )
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                if not task.cancelled() and (error := task.exception()) is not None:
+                    raise error
         finally:
-            for session in self._sessions:
-                await session.close()
-            # a closed transport is gone only after the loop has turned; nobody can wait for it
-            await asyncio.sleep(_CLOSE_SECONDS)
+            await self._clear_away()
+
+    async def _clear_away(self) -> None:
+        """End what is left of kopf.
+
+        Not by ``kopf.run_tasks``: it waits 5 s for tasks that never end by themselves, and then
+        for ever when a watch that is just being asked for swallows its cancellation.
+        """
+        for _ in range(_CANCEL_ROUNDS):
+            rest = asyncio.all_tasks() - {asyncio.current_task()}
+            if not rest:
+                break
+            for task in rest:
+                task.cancel()
+            done, _pending = await asyncio.wait(rest, timeout=_CANCEL_SECONDS)
+            for task in done:
+                if not task.cancelled():
+                    task.exception()
+        for session in self._sessions:
+            await session.close()
+        # a closed transport is gone only after the loop has turned; nobody can wait for it
+        await asyncio.sleep(_CLOSE_SECONDS)
+
+    def _unhandled(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Callbacks of kopf fail when its tasks are cancelled; nothing hangs on that."""
+        self._owner.unhandled(str(context.get("exception") or context.get("message")))
 
     def _settings(self) -> kopf.OperatorSettings:
         settings = kopf.OperatorSettings()

@@ -98,7 +98,9 @@ class Controller:
         settings = self._settings
         try:
             async with (
-                KubeClient(access, observe=self.metrics.api_request) as client,
+                KubeClient(
+                    access, user_agent="fluxgate-controller", observe=self.metrics.api_request
+                ) as client,
                 serving_health(
                     create_app(self, self.metrics), settings.http_address, settings.http_port
                 ) as self.http_port,

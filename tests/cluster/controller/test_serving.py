@@ -146,14 +146,14 @@ def test_the_metrics_follow_what_happens(site: Site) -> None:
         metric = running.metric
         eventually(lambda: site.status("/r") == 200, what="the route is served")
         running.until(
-            lambda: metric("fluxgate_controller_status_writes_total", result="written") == 3,
+            lambda: metric("fluxgate_controller_status_writes_total", result="written") >= 3,
             "three statuses",
         )
         assert metric("fluxgate_controller_objects", kind="Route") == 1
         assert metric("fluxgate_controller_xds_nodes", gateway=site.key) == 1
         assert metric("fluxgate_controller_snapshot_info", gateway=site.key) == 1
         assert metric("fluxgate_controller_leader") == 1
-        assert metric("fluxgate_controller_api_requests_total", verb="PATCH", code="200") == 3
+        assert metric("fluxgate_controller_api_requests_total", verb="PATCH", code="200") >= 3
         assert metric("fluxgate_controller_reconcile_total", result="error") == 0
         assert metric("process_resident_memory_bytes") > 0
 

@@ -1,4 +1,4 @@
-"""A kind cluster by pytest-kind (https://pypi.org/project/pytest-kind/), with our image loaded."""
+"""A kind cluster by pytest-kind, with our image loaded."""
 
 from __future__ import annotations
 

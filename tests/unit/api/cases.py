@@ -45,6 +45,12 @@ GOOD = (
     Good("one port on two addresses", "GatewayConfig",
          gateway(listener("a", address="127.0.0.1"), listener("b", address="127.0.0.2"))),
     Good("plans", "GatewayConfig", gateway(plans=[{"name": "free", "requests": 60, "burst": 120}])),
+    Good("defaults inside a gateway", "GatewayConfig",
+         gateway(apiKeys={}, logging={"accessLog": {}}, requestId={}, limits={}, exposure={}, retry={},
+                 timeouts={}, tracing={"endpoint": "http://collector.example.com"})),
+    Good("defaults inside an upstream", "Upstream", {
+        "loadBalancing": {}, "circuitBreaker": {}, "tls": {}, "healthChecks": {"active": {}, "passive": {}}}),
+    Good("defaults inside a route", "Route", {"timeouts": {}, "retry": {}, "auth": {}, "async": {}}),
     Good("smallest route", "Route", {}),
     Good("url backend", "Route", {"backends": [{"url": URL}]}),
     Good("service backend", "Route", {"backends": [{"kind": "Service", "name": "s", "port": 80}]}),

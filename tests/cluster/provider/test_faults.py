@@ -16,7 +16,7 @@ from support.fault_proxy import FaultProxy
 from fluxgate_operator.kube.access import load_access
 from fluxgate_operator.kube.client import KubeClient
 from fluxgate_operator.kube.errors import KubeError
-from fluxgate_operator.kube.types import OUR_TYPES
+from fluxgate_operator.kube.types import INGRESSES, OUR_TYPES
 
 from .objects import upstream
 
@@ -204,8 +204,6 @@ async def test_a_kind_without_rights_is_named_and_holds_nobody_up(
         def put(self, document): ...
 
         def drop(self, namespace, name): ...
-
-    from fluxgate_operator.kube.types import INGRESSES
 
     async with start(fault_proxy.kubeconfig, intakes={INGRESSES: Ears()}) as watched:
         assert "403" in watched.provider.health().problems["Ingress"]

@@ -180,7 +180,7 @@ class KubernetesProvider:
             group.create_task(self._keep_secrets(), name="secrets")
             group.create_task(self._load(), name="load")
             group.create_task(self._on_timer(), name="resync")
-            group.create_task(self._watcher.run(), name="kopf")
+            group.create_task(self._watch(), name="kopf")
 
     async def _load(self) -> None:
         for feed in self._feeds.values():
@@ -190,6 +190,11 @@ class KubernetesProvider:
         await self._secrets.looked.wait()
         self._loaded.set()
         self.settle()
+
+    async def _watch(self) -> None:
+        """Start kopf last: it replays everything at its start. First what is served comes, undisturbed."""
+        await self._loaded.wait()
+        await self._watcher.run()
 
     async def _on_timer(self) -> None:
         while True:

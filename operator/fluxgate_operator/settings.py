@@ -116,7 +116,9 @@ class ControllerSettings:
     (the pod's name); ``advertise`` the address at which other replicas reach it (the pod's IP).
     ``tls_dir`` holds ``ca.crt``, ``tls.crt`` and ``tls.key`` made by others (cert-manager);
     without it the controller makes its own, unless everything is on loopback and ``insecure``.
-    Ports: 0 picks a free one; ``webhook_port`` None serves no webhooks.
+    On ``xds_port`` nodes come with a ServiceAccount's token, on ``peer_port`` other replicas and
+    nodes come with certificates. Ports: 0 picks a free one; ``webhook_port`` None serves no
+    webhooks. ``sidecar_image`` is what injected sidecars run.
     """
 
     namespace: str
@@ -125,6 +127,7 @@ class ControllerSettings:
     advertise: str = "127.0.0.1"
     xds_address: str = "127.0.0.1"
     xds_port: int = 18000
+    peer_port: int = 18001
     http_address: str = "127.0.0.1"
     http_port: int = 8081
     webhook_address: str = "127.0.0.1"
@@ -133,6 +136,7 @@ class ControllerSettings:
     insecure: bool = False
     service: str = "fluxgate-controller"
     trust_domain: str = "cluster.local"
+    sidecar_image: str = "fluxgate"
     lease: LeaseSettings = field(default_factory=LeaseSettings)
     holdoff: HoldoffSettings = field(default_factory=HoldoffSettings)
     envoy_path: Path | None = None

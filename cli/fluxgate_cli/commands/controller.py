@@ -76,6 +76,15 @@ def controller(
         int,
         typer.Option(envvar="FLUXGATE_XDS_PORT", min=0, max=65535, help="0 picks a free one."),
     ] = 18000,
+    peer_port: Annotated[
+        int,
+        typer.Option(
+            envvar="FLUXGATE_PEER_PORT",
+            min=0,
+            max=65535,
+            help="For other replicas, and nodes with a client certificate; 0 picks a free one.",
+        ),
+    ] = 18001,
     http_address: Annotated[
         str, typer.Option(envvar="FLUXGATE_HTTP_ADDRESS", help="For probes and metrics.")
     ] = "127.0.0.1",
@@ -118,6 +127,10 @@ def controller(
             envvar="FLUXGATE_SERVICE", help="Service of the controller, for its certificates."
         ),
     ] = "fluxgate-controller",
+    sidecar_image: Annotated[
+        str,
+        typer.Option(envvar="FLUXGATE_SIDECAR_IMAGE", help="Image of injected sidecars."),
+    ] = "fluxgate",
     lease_duration: Annotated[
         float,
         typer.Option(
@@ -157,6 +170,7 @@ def controller(
         advertise=advertise,
         xds_address=xds_address,
         xds_port=xds_port,
+        peer_port=peer_port,
         http_address=http_address,
         http_port=http_port,
         webhook_address=webhook_address,
@@ -164,6 +178,7 @@ def controller(
         tls_dir=tls_dir,
         insecure=insecure,
         service=service,
+        sidecar_image=sidecar_image,
         lease=lease_settings(lease_duration),
         envoy_path=envoy,
     )

@@ -98,14 +98,13 @@ class Controller:
         settings = self._settings
         try:
             async with (
-                KubeClient(
-                    access, user_agent="fluxgate-controller", observe=self.metrics.api_request
-                ) as client,
+                KubeClient(access, observe=self.metrics.api_request) as client,
                 serving_health(
                     create_app(self, self.metrics), settings.http_address, settings.http_port
                 ) as self.http_port,
+                asyncio.TaskGroup() as proofs,
+                self._serving_xds(client, access, proofs) as self.xds_port,
                 asyncio.TaskGroup() as loops,
-                self._serving_xds(client, access) as self.xds_port,
                 asyncio.TaskGroup() as leases,
                 asyncio.TaskGroup() as writers,
             ):
@@ -125,18 +124,28 @@ class Controller:
             started.set_exception(error)
 
     @contextlib.asynccontextmanager
-    async def _serving_xds(self, client: KubeClient, access: ClusterAccess) -> AsyncIterator[int]:
+    async def _serving_xds(
+        self, client: KubeClient, access: ClusterAccess, proofs: asyncio.TaskGroup
+    ) -> AsyncIterator[int]:
         """Nodes may come before there is anything to serve: they wait, and keep what they have."""
         settings = self._settings
-        self.parts = Parts(settings, client, access, self._validator, self.metrics, self._log)
-        server = XdsServer(
-            XdsServerSettings(settings.xds_address, settings.xds_port),
-            self.parts.engine.cache,
-            self.parts.engine.registry,
-            self._log,
-            handlers=(self.parts.replicas.handler,),
+        parts = self.parts = Parts(
+            settings, client, access, self._validator, self.metrics, self._log
         )
-        port = self.parts.xds_port = await server.start()
+        served = XdsServerSettings(settings.xds_address, settings.xds_port)
+        if parts.security is not None:
+            parts.security.start(proofs)
+            await parts.security.certificates.ready.wait()
+            served = parts.security.xds_settings()
+        server = XdsServer(
+            served,
+            parts.engine.cache,
+            parts.engine.registry,
+            self._log,
+            handlers=(parts.replicas.handler,),
+        )
+        port = await server.start()
+        parts.peer_port = server.peer_port or port
         try:
             yield port
         finally:

@@ -8,11 +8,12 @@ from dataclasses import asdict
 
 from structlog.typing import FilteringBoundLogger
 
-from fluxgate.resources import ObjectRef
+from fluxgate.resources import ObjectRef, Resources
 from fluxgate.status import ObjectStatus
 from fluxgate.translator import gateway_key
 from fluxgate_operator.controller.intakes import together
 from fluxgate_operator.controller.lag import follow_propagation
+from fluxgate_operator.controller.security import Security
 from fluxgate_operator.culprits import Validator
 from fluxgate_operator.election import LeaseElection
 from fluxgate_operator.engine import Engine
@@ -32,7 +33,10 @@ from fluxgate_operator.statuses import StatusWriter
 
 
 class Parts:
-    """The parts of one controller, not running yet. ``xds_port`` is set once it is bound."""
+    """The parts of one controller, not running yet.
+
+    ``peer_port``, where other replicas find this one, is set once it is bound.
+    """
 
     def __init__(
         self,
@@ -45,7 +49,13 @@ class Parts:
     ) -> None:
         self._settings = settings
         self._metrics = metrics
-        self.xds_port = 0
+        self.peer_port = 0
+        self.election = LeaseElection(
+            client, settings.namespace, settings.identity, settings.lease, log
+        )
+        self.security: Security | None = None
+        if not settings.insecure:
+            self.security = Security(settings, client, self._leading, self._world, log)
         self.replicas = Replicas(
             client,
             settings.namespace,
@@ -53,6 +63,7 @@ class Parts:
             self._address,
             log,
             ReplicaSettings(duration=settings.lease.duration),
+            self.security.peer_credentials if self.security is not None else None,
         )
         self.engine = Engine(
             CachedPipeline(),
@@ -64,9 +75,6 @@ class Parts:
             self.replicas,
         )
         self.adopter = Adopter(self.replicas, self.engine.reconciler, log)
-        self.election = LeaseElection(
-            client, settings.namespace, settings.identity, settings.lease, log
-        )
         self._join_ways_in(client, log)
         self._join_provider(client, access, log)
         metrics.add(ProviderCollector(self.provider.health))
@@ -201,7 +209,11 @@ class Parts:
 
     def _address(self) -> str:
         host = self._settings.advertise
-        return f"[{host}]:{self.xds_port}" if ":" in host else f"{host}:{self.xds_port}"
+        return f"[{host}]:{self.peer_port}" if ":" in host else f"{host}:{self.peer_port}"
+
+    def _world(self) -> Resources | None:
+        turn = self.engine.reconciler.current
+        return turn.resources if turn is not None else None
 
     async def _loaded(self) -> None:
         await self.provider.loaded()

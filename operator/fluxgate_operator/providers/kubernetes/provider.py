@@ -194,7 +194,27 @@ class KubernetesProvider:
     async def _watch(self) -> None:
         """Start kopf last: it replays everything at its start. First what is served comes, undisturbed."""
         await self._loaded.wait()
-        await self._watcher.run()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watcher.run())
+            group.create_task(self._restart_ignorant_kopf())
+
+    async def _restart_ignorant_kopf(self) -> None:
+        """Have kopf look again when it does not know of a kind that we can list.
+
+        It looks once, at its start, and discovery lags behind a CRD that was just installed. The
+        pauses grow, since each look replays everything.
+        """
+        pause = _RETRY_SECONDS
+        while True:
+            await asyncio.sleep(pause)
+            listable = {each.type for each in self._feeds.values() if not each.problem}
+            if self._watcher.alive and (missing := listable - self._watcher.known):
+                names = sorted(each.plural for each in missing)
+                self._log.info("the watch does not know of kinds yet", kinds=names)
+                self._watcher.restart()
+                pause = min(2 * pause, self._settings.resync_seconds)
+            else:
+                pause = _RETRY_SECONDS
 
     async def _on_timer(self) -> None:
         while True:

@@ -82,6 +82,8 @@ class KopfWatcher:
         self._restart = asyncio.Event()
         self.alive = False
         self.restarts = 0
+        self.known: set[KubeType] = set()
+        """The kinds that kopf has listed since its start; others it does not know of."""
 
     def restart(self) -> None:
         """Start kopf anew: it looks only at its start at which kinds there are."""
@@ -94,6 +96,7 @@ class KopfWatcher:
         pauses = iter(BackOffs())
         while True:
             self._restart.clear()
+            self.known.clear()
             started = loop.time()
             thread = _KopfThread(self, loop)
             try:
@@ -310,6 +313,7 @@ class _KopfThread:
             return response
         if "watch" not in request.url.query:
             self._relisted.add(request.url.path)
+            self._owner.known.add(type_)
         elif request.url.path in self._relisted:
             self._relisted.discard(request.url.path)
             self._tell(Told(type_))

@@ -7,19 +7,37 @@ match the same one: to the listener itself if it lists the name, else to the old
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from operator import attrgetter
 
 from fluxgate.api.v1alpha1.policy import SecretRef
 from fluxgate.ir import ServerNamesIR
 from fluxgate.resources import ObjectRef, Resources, ServerCertificates
 from fluxgate.translator.certificates import SecretLookup, resolve_certificate
-from fluxgate.translator.findings import NEVER
+from fluxgate.translator.findings import NEVER, Finding
+from fluxgate.translator.tenants import TenantIndex, allowed_hosts
 
 
 def certificates_for(resources: Resources, gateway: ObjectRef) -> tuple[ServerCertificates, ...]:
     """What is to be added to the listeners of ``gateway``, the oldest first."""
     mine = (each for each in resources.server_certificates.values() if each.gateway == gateway)
     return tuple(sorted(mine, key=lambda each: (each.created or NEVER, each.namespace, each.name)))
+
+
+def permitted(
+    added: Iterable[ServerCertificates], tenants: TenantIndex
+) -> tuple[ServerCertificates, ...]:
+    """``added`` with the hosts that the tenant of its namespace may have, as for a Route."""
+    found = []
+    for each in added:
+        tenant = tenants.tenant_of(each.namespace, None)
+        if isinstance(tenant, Finding):
+            continue
+        certificates = tuple(
+            replace(one, hosts=allowed_hosts(one.hosts, tenant)[0]) for one in each.certificates
+        )
+        found.append(replace(each, certificates=certificates))
+    return tuple(found)
 
 
 def server_names(

@@ -34,6 +34,11 @@ XDS_CLUSTER = "fluxgate-xds"
 PROBE_METADATA = "fluxgate.io/probe"
 CONCURRENCY_METADATA = "fluxgate.io/concurrency"
 
+_BACK_OFF = core_v3.BackoffStrategy(
+    base_interval=timedelta(milliseconds=200), max_interval=timedelta(seconds=2)
+)
+"""How soon a lost control plane is looked for again."""
+
 RUNTIME: Mapping[str, float] = {"re2.max_program_size.error_level": 1000.0}
 """Runtime values every Envoy of ours runs and validates with.
 
@@ -140,7 +145,12 @@ def _dynamic_resources() -> bootstrap_v3.BootstrapDynamicResources:
             set_node_on_first_message_only=True,
             grpc_services=[
                 core_v3.GrpcService(
-                    envoy_grpc=core_v3.GrpcServiceEnvoyGrpc(cluster_name=XDS_CLUSTER)
+                    envoy_grpc=core_v3.GrpcServiceEnvoyGrpc(
+                        cluster_name=XDS_CLUSTER,
+                        # Envoy's own limit of 30 s is how old a configuration could get after
+                        # all replicas of the control plane were replaced.
+                        retry_policy=core_v3.RetryPolicy(retry_back_off=_BACK_OFF),
+                    )
                 )
             ],
         ),

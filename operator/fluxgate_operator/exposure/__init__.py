@@ -1,0 +1,6 @@
+"""What makes a fleet reachable from outside: Ingresses, OpenShift Routes, Services."""
+
+from fluxgate_operator.exposure.address import Address
+from fluxgate_operator.exposure.exposures import Exposures, ExposureSettings
+
+__all__ = ["Address", "ExposureSettings", "Exposures"]

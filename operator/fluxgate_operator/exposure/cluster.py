@@ -1,0 +1,132 @@
+"""Our objects in the cluster: found, applied and deleted, never anybody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from fluxgate.resources import ObjectRef
+from fluxgate_operator.exposure.marks import MANAGER, SELECTOR, is_as_wanted, owner_of
+from fluxgate_operator.kube.client import Document, KubeClient
+from fluxgate_operator.kube.errors import ConflictError, KubeApiError, NotFoundError
+from fluxgate_operator.kube.types import INGRESSES, OPENSHIFT_ROUTES, OUR_TYPES, SERVICES, KubeType
+
+TYPES: Mapping[str, KubeType] = {
+    each.kind: each for each in (INGRESSES, OPENSHIFT_ROUTES, SERVICES)
+}
+"""In the order of deletion: what leads to a Service goes before it."""
+
+GATEWAY_CONFIGS = next(each for each in OUR_TYPES if each.kind == "GatewayConfig")
+
+Key = tuple[str, str]
+"""Kind and name, within one namespace."""
+
+
+@dataclass(slots=True)
+class Found:
+    """Our objects, by the GatewayConfig they were made for."""
+
+    objects: dict[ObjectRef, dict[Key, Document]] = field(default_factory=dict)
+
+    def of(self, gateway: ObjectRef) -> dict[Key, Document]:
+        """Those made for one GatewayConfig."""
+        return self.objects.get(gateway, {})
+
+
+class ExposedObjects:
+    """Reads and writes the objects of exposures. Methods raise ``KubeError`` unless they say more."""
+
+    def __init__(self, client: KubeClient, namespaces: tuple[str, ...]) -> None:
+        self._client = client
+        self._namespaces: tuple[str | None, ...] = namespaces or (None,)
+
+    async def find(self) -> Found:
+        """All of ours, by their labels. A cluster without OpenShift has no Routes of that group."""
+        found = Found()
+        for type_ in TYPES.values():
+            for namespace in self._namespaces:
+                try:
+                    listing = await self._client.list(type_, namespace, label_selector=SELECTOR)
+                except NotFoundError:
+                    continue
+                for item in listing.items:
+                    # the items of a list do not say their kind
+                    named = {**item, "apiVersion": type_.api_version, "kind": type_.kind}
+                    if (owner := owner_of(named)) is not None:
+                        key = type_.kind, named["metadata"]["name"]
+                        found.objects.setdefault(owner, {})[key] = named
+        return found
+
+    async def apply(self, wanted: Document, actual: Document | None) -> Document | str:
+        """Make an object be as wanted; the object, or words why it is not.
+
+        Nothing is written when it is so already. ``actual`` is the one we know to be ours; without
+        it the name has to be free. Ours is written with its resource version as a precondition,
+        a new one without force: should another have been faster, that is a conflict.
+        """
+        type_ = TYPES[wanted["kind"]]
+        meta = wanted["metadata"]
+        shown = f"{type_.kind} {meta['namespace']}/{meta['name']}"
+        if actual is not None and is_as_wanted(actual, wanted):
+            return actual
+        try:
+            if actual is None:
+                if (problem := await self._taken(type_, wanted, shown)) is not None:
+                    return problem
+                return await self._apply(type_, wanted, force=False)
+            version = actual["metadata"]["resourceVersion"]
+            body = {**wanted, "metadata": {**meta, "resourceVersion": version}}
+            return await self._apply(type_, body, force=True)
+        except NotFoundError:
+            if type_ is OPENSHIFT_ROUTES:
+                return (
+                    "this cluster has no Route of route.openshift.io; choose another "
+                    "spec.exposure.kind"
+                )
+            return f"{shown} went away meanwhile; it will be made again"
+        except ConflictError as error:
+            return f"{shown} was changed meanwhile and will be written again: {error}"
+        except KubeApiError as error:
+            return f"{shown} cannot be written: {error}"
+
+    async def _apply(self, type_: KubeType, body: Document, *, force: bool) -> Document:
+        return await self._client.apply(
+            type_, body["metadata"]["namespace"], body, manager=MANAGER, force=force
+        )
+
+    async def _taken(self, type_: KubeType, wanted: Document, shown: str) -> str | None:
+        meta = wanted["metadata"]
+        try:
+            there = await self._client.get(type_, meta["namespace"], meta["name"])
+        except NotFoundError:
+            return None
+        named = {**there, "apiVersion": type_.api_version, "kind": type_.kind}
+        if owner_of(named) == owner_of(wanted):
+            return None
+        return (
+            f"{shown} exists and was not made for this GatewayConfig, so it is left alone; "
+            "delete or rename it"
+        )
+
+    async def delete(self, documents: Iterable[Document]) -> None:
+        """Delete these very objects (uid), what leads to a Service before the Service."""
+        order = list(TYPES)
+        for each in sorted(documents, key=lambda document: order.index(document["kind"])):
+            meta = each["metadata"]
+            try:
+                await self._client.delete(
+                    TYPES[each["kind"]], meta["namespace"], meta["name"], uid=meta["uid"]
+                )
+            except (NotFoundError, ConflictError):
+                continue
+
+    async def is_gone(self, gateway: ObjectRef) -> bool:
+        """Whether a GatewayConfig that the store does not hold is really not there.
+
+        The store also lacks one that our models refuse, and that one's fleet is still reached.
+        """
+        try:
+            there = await self._client.get(GATEWAY_CONFIGS, gateway.namespace, gateway.name)
+        except NotFoundError:
+            return True
+        return bool(there["metadata"].get("deletionTimestamp"))

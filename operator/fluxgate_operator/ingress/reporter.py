@@ -1,0 +1,147 @@
+"""The leader's part: addresses into the status of Ingresses, problems into Events."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from structlog.typing import FilteringBoundLogger
+
+from fluxgate.resources import ObjectRef
+from fluxgate_operator.exposure.address import Address
+from fluxgate_operator.ingress.events import EventWriter
+from fluxgate_operator.ingress.ingresses import Ingresses
+from fluxgate_operator.ingress.problems import problems_of
+from fluxgate_operator.ingress.read import Ingress
+from fluxgate_operator.kube.client import KubeClient
+from fluxgate_operator.kube.errors import ConflictError, KubeError, NotFoundError
+from fluxgate_operator.kube.types import INGRESSES
+from fluxgate_operator.reconciler import Reconciler
+
+AddressesOf = Callable[[ObjectRef], tuple[Address, ...] | None]
+"""Where a gateway is reached; None when that is not known (yet)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReporterSettings:
+    """Seconds: ``delay`` gathers a burst, ``interval`` is the longest without a look, ``repeat``
+    is after what time a problem that stays is told again. ``events`` is how many Events one
+    look may write; the others follow with the next."""
+
+    delay: float = 1.0
+    interval: float = 30.0
+    repeat: float = 2400.0
+    events: int = 20
+
+
+class IngressReporter:
+    """Run :meth:`run`; nothing is written while ``leading`` says no."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        ingresses: Ingresses,
+        reconciler: Reconciler,
+        addresses: AddressesOf,
+        leading: Callable[[], bool],
+        log: FilteringBoundLogger,
+        *,
+        instance: str = "fluxgate",
+        settings: ReporterSettings | None = None,
+    ) -> None:
+        self._client = client
+        self._ingresses = ingresses
+        self._reconciler = reconciler
+        self._addresses = addresses
+        self._leading = leading
+        self._log = log
+        self._events = EventWriter(client, instance)
+        self._settings = settings or ReporterSettings()
+        self._told: dict[tuple[str, str], float] = {}
+        self._asked: dict[str, tuple[object, object]] = {}
+
+    async def run(self) -> None:
+        """Keep status and Events right until cancelled."""
+        while True:
+            waiting = (self._reconciler.done.subscribe(), self._ingresses.changed.subscribe())
+            if self._leading():
+                try:
+                    await self.report()
+                except KubeError as error:
+                    self._log.warning("reporting on Ingresses failed", error=str(error))
+            else:
+                self._told.clear()
+            await _first(waiting, self._settings.interval)
+            await asyncio.sleep(self._settings.delay)
+
+    async def report(self) -> None:
+        """One look at everything."""
+        turn = self._reconciler.current
+        if turn is None:
+            return
+        left = self._settings.events
+        problems: set[tuple[str, str]] = set()
+        for ref, ingress in self._ingresses.ours().items():
+            await self._tell_address(ref, ingress)
+            for problem in problems_of(
+                ingress,
+                self._ingresses.translated(ref),
+                self._ingresses.class_of(ref),
+                self._ingresses.gateway(ref),
+                turn.resources,
+                turn.built.statuses,
+            ):
+                problems.add((ingress.uid, problem))
+                left -= await self._tell(ingress, problem, left)
+        self._told = {key: at for key, at in self._told.items() if key in problems}
+
+    async def _tell(self, ingress: Ingress, problem: str, left: int) -> int:
+        """Write an Event unless it was written lately; returns how many were (0 or 1)."""
+        key, now = (ingress.uid, problem), time.monotonic()
+        at = self._told.get(key)
+        if left <= 0 or not self._leading():
+            return 0
+        if at is not None and now - at < self._settings.repeat:
+            return 0
+        await self._events.tell(ingress, problem, datetime.now(UTC))
+        self._told[key] = now
+        return 1
+
+    async def _tell_address(self, ref: ObjectRef, ingress: Ingress) -> None:
+        """Write ``status.loadBalancer.ingress`` when it says something else.
+
+        The patch carries no precondition: the field is ours alone, since the class is.
+        """
+        gateway = self._ingresses.gateway(ref)
+        found = self._addresses(gateway) if gateway else ()
+        if found is None:
+            return
+        wanted = _entries(found)
+        if wanted == ingress.addresses:
+            self._asked.pop(ingress.uid, None)
+            return
+        if self._asked.get(ingress.uid) == (wanted, ingress.addresses) or not self._leading():
+            return
+        balancer = {"ingress": [{kind: value} for kind, value in wanted]}
+        patch = {"status": {"loadBalancer": balancer}}
+        try:
+            await self._client.merge_patch(
+                INGRESSES, ref.namespace, ref.name, patch, subresource="status"
+            )
+        except (NotFoundError, ConflictError):
+            return
+        self._asked[ingress.uid] = (wanted, ingress.addresses)
+
+
+def _entries(addresses: Iterable[Address]) -> tuple[tuple[str, str], ...]:
+    kinds = {"IPAddress": "ip", "Hostname": "hostname"}
+    return tuple((kinds[each.type], each.value) for each in addresses if each.type in kinds)
+
+
+async def _first(waiting: Iterable[asyncio.Future[None]], seconds: float) -> None:
+    _, pending = await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for each in pending:
+        each.cancel()

@@ -167,16 +167,26 @@ class LocalNode:
 
 
 def _hosts_of(slices: tuple[Document, ...]) -> str:
-    """A hosts file that names every Service by the addresses of its ready pods."""
-    lines = ["127.0.0.1 localhost", "::1 localhost"]
+    """A hosts file that names every Service by the addresses of its ready pods.
+
+    Without one by those that are not: as behind a cluster IP the name is known from the start, and
+    connections are refused until there is somebody to take them.
+    """
+    ready: dict[str, set[str]] = {}
+    others: dict[str, set[str]] = {}
     for each in slices:
         metadata: dict[str, Any] = each["metadata"]
         service = metadata.get("labels", {}).get("kubernetes.io/service-name")
         if service is None:
             continue
-        namespace = metadata["namespace"]
-        names = f"{service}.{namespace}.svc {service}.{namespace}.svc.cluster.local"
+        name = f"{service}.{metadata['namespace']}.svc"
         for endpoint in each.get("endpoints") or ():
-            if endpoint.get("conditions", {}).get("ready", True):
-                lines += [f"{address} {names}" for address in endpoint["addresses"]]
-    return "\n".join(sorted(lines)) + "\n"
+            is_ready = endpoint.get("conditions", {}).get("ready", True)
+            found = (ready if is_ready else others).setdefault(name, set())
+            found.update(endpoint["addresses"])
+    lines = [
+        f"{address} {name} {name}.cluster.local"
+        for name, addresses in (others | ready).items()
+        for address in addresses
+    ]
+    return "\n".join(["127.0.0.1 localhost", "::1 localhost", *sorted(lines)]) + "\n"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -220,19 +222,28 @@ class PodRun:
             path.write_text(text)
 
     async def _end(self) -> None:
-        """The hooks, then SIGTERM; sidecars end after the others, the last first."""
-        grace = float(self.pod["spec"].get("terminationGracePeriodSeconds", 30))
-        mains = [each for each in self.members if self._is_main(each)]
-        sidecars = [each for each in reversed(self.members) if not self._is_main(each)]
-        await asyncio.gather(*(self._end_member(each, grace) for each in mains))
-        for each in sidecars:
-            await self._end_member(each, grace)
+        """Each its hook, all at once, then SIGTERM; sidecars get it after the others, the last first.
 
-    async def _end_member(self, member: Member, grace: float) -> None:
+        As the kubelet does it (KEP-753): a sidecar's hook does not wait for the application's end.
+        """
+        until = time.monotonic() + float(self.pod["spec"].get("terminationGracePeriodSeconds", 30))
+        mains = [each for each in self.members if self._is_main(each)]
+        ending = [asyncio.create_task(self._end_member(each, until, ())) for each in mains]
+        for each in reversed([each for each in self.members if not self._is_main(each)]):
+            ending.append(asyncio.create_task(self._end_member(each, until, tuple(ending))))
+        await asyncio.gather(*ending)
+
+    async def _end_member(
+        self, member: Member, until: float, before: tuple[asyncio.Task[None], ...]
+    ) -> None:
         hook = member.spec.get("lifecycle", {}).get("preStop")
         if hook is not None and member.container.running:
-            await run_hook(hook, member.container, member.spec, self.address)
-        await member.container.stop(grace)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(until - time.monotonic()):
+                    await run_hook(hook, member.container, member.spec, self.address)
+        await asyncio.gather(*before)
+        # the kubelet grants two more seconds to those whose time is over
+        await member.container.stop(max(2.0, until - time.monotonic()))
 
     async def _report(self, phase: str) -> None:
         """Write the status when it says something new."""

@@ -97,7 +97,11 @@ class Volumes:
             raise LookupError(f"{kind} {source[key]} is not there")
         if "items" not in source:
             return dict(data)
-        return {item["path"]: data[item["key"]] for item in source["items"] if item["key"] in data}
+        wanted = {item["path"]: item["key"] for item in source["items"]}
+        missing = sorted(set(wanted.values()) - data.keys())
+        if missing and not source.get("optional"):
+            raise LookupError(f"{kind} {source[key]} has no {', '.join(missing)}")
+        return {path: data[name] for path, name in wanted.items() if name in data}
 
     async def _projected(self, source: Mapping[str, Any], volume: str) -> dict[str, bytes]:
         if "serviceAccountToken" in source:

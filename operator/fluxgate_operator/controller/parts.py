@@ -11,6 +11,7 @@ from structlog.typing import FilteringBoundLogger
 from fluxgate.resources import ObjectRef, Resources
 from fluxgate.status import ObjectStatus
 from fluxgate.translator import gateway_key
+from fluxgate_operator.certificates import Certificates
 from fluxgate_operator.controller.intakes import together
 from fluxgate_operator.controller.lag import follow_propagation
 from fluxgate_operator.controller.security import Security
@@ -148,6 +149,15 @@ class Parts:
         group.create_task(self.exposures.run(), name="exposure")
         if self.reporter is not None:
             group.create_task(self.reporter.run(), name="ingresses")
+        if self.security is not None:
+            group.create_task(self._publish(self.security.certificates), name="publishing")
+
+    async def _publish(self, certificates: Certificates) -> None:
+        """Who has just become the leader publishes the authorities: new nodes wait for them."""
+        while True:
+            changed = self.election.changed.subscribe()
+            certificates.poke()
+            await changed
 
     async def _poke_writers(self) -> None:
         """Whatever may change a status wakes who writes it."""

@@ -84,3 +84,16 @@ async def test_nothing_is_written_to_any_object(start, control_plane, kube: Kube
         await kube.create(UPSTREAMS, namespace, upstream("marker"))
         await watched.until(lambda: watched.has("Upstream", namespace, "marker"))
         assert await kube.get(UPSTREAMS, namespace, "u") == made
+
+
+async def test_a_user_without_a_name_watches_too(
+    start, control_plane, kube, namespace, monkeypatch
+):
+    def nobody() -> str:  # as in a container with an arbitrary UID
+        raise KeyError("getpwuid(): uid not found: 1000690000")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    async with start(control_plane.kubeconfig) as watched:
+        await kube.create(UPSTREAMS, namespace, upstream("u"))
+        await watched.until(lambda: watched.has("Upstream", namespace, "u"))
+        assert watched.provider.health().watch_restarts == 0

@@ -34,6 +34,7 @@ _STABLE_SECONDS = 30.0
 _CLOSE_SECONDS = 0.05
 _CANCEL_SECONDS = 0.2
 _CANCEL_ROUNDS = 20
+_IDENTITY: Any = "fluxgate"  # kopf's own type for it is private, a str all the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +201,8 @@ class _KopfThread:
             namespaces=list(self._namespaces),
             clusterwide=not self._namespaces,
             standalone=True,
+            # else kopf asks for the name of our user, which an arbitrary UID does not have
+            identity=_IDENTITY,
             stop_flag=self._stop,
         )
         try:

@@ -43,10 +43,13 @@ def echo(
     replicas: int = 1,
     labels: dict[str, str] | None = None,
     annotations: dict[str, str] | None = None,
+    container: dict[str, object] | None = None,
+    grace: int = 2,
 ) -> None:
     """A Deployment and a Service of port 8000; returns when it is rolled out.
 
-    ``labels`` and ``annotations`` are the pods'.
+    ``labels`` and ``annotations`` are the pods', ``grace`` their seconds to end; ``container``
+    adds to the container or replaces parts of it.
     """
     cluster.kubectl(
         "apply",
@@ -57,7 +60,13 @@ def echo(
                 "apiVersion": "v1",
                 "kind": "List",
                 "items": _objects(
-                    cluster, namespace, name, replicas, labels or {}, annotations or {}
+                    cluster,
+                    namespace,
+                    name,
+                    replicas,
+                    {"labels": {"app": name, **(labels or {})}, "annotations": annotations or {}},
+                    container or {},
+                    grace,
                 ),
             }
         ),
@@ -70,8 +79,9 @@ def _objects(
     namespace: str,
     name: str,
     replicas: int,
-    labels: dict[str, str],
-    annotations: dict[str, str],
+    pod_metadata: dict[str, dict[str, str]],
+    more: dict[str, object],
+    grace: int,
 ) -> list[dict[str, object]]:
     metadata = {"name": name, "namespace": namespace}
     container = {
@@ -90,13 +100,14 @@ def _objects(
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "volumeMounts": [{"name": "app", "mountPath": "/app"}],
+        **more,
     }
     pod = {
-        "metadata": {"labels": {"app": name, **labels}, "annotations": annotations},
+        "metadata": pod_metadata,
         "spec": {
             "containers": [container],
             "volumes": [{"name": "app", "configMap": {"name": name}}],
-            "terminationGracePeriodSeconds": 2,
+            "terminationGracePeriodSeconds": grace,
         },
     }
     return [

@@ -73,6 +73,7 @@ class Admission:
         if identity.pod != node.id:
             pod = f"pod {identity.pod!r}" if identity.pod else "no pod"
             return _denied(f"the token of {who} is bound to {pod}, not to node {node.id!r}")
+        await tokens.known()
         if not tokens.allowed(node.cluster, identity):
             return _denied(
                 f"{who} may not be a node of {node.cluster!r}: the pod has to be in the "

@@ -18,7 +18,7 @@ from structlog.typing import FilteringBoundLogger
 
 from fluxgate.errors import FluxGateError
 from fluxgate_xds.cache import SnapshotCache
-from fluxgate_xds.credentials import TLSFiles, server_credentials
+from fluxgate_xds.credentials import TLSFiles, TLSFilesError, server_credentials
 from fluxgate_xds.csds import CSDS, ClientStatusService
 from fluxgate_xds.nodes import NodeRegistry
 from fluxgate_xds.service import ADS, AdsService
@@ -160,7 +160,7 @@ class XdsServer:
                 )
             credentials = server_credentials(settings.tls, client_certificates=False)
             return server.add_secure_port(settings.target, credentials)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, TLSFilesError) as error:
             raise XdsServerError(f"xDS cannot be served on {settings.target}: {error}") from error
 
     def _options(self) -> list[tuple[str, int]]:

@@ -6,7 +6,7 @@ Who reviews it is a port, because only the API server can (``authentication.k8s.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -43,12 +43,21 @@ Allowed = Callable[[str, TokenIdentity], bool]
 """Whether a ServiceAccount may be a node of a gateway (``namespace/name``, or a bare name)."""
 
 
+async def _at_once() -> None:
+    """Nothing has to be waited for."""
+
+
 @dataclass(frozen=True, slots=True)
 class TokenAuthority:
-    """Who reviews tokens, and what they allow."""
+    """Who reviews tokens, and what they allow.
+
+    ``known`` returns when ``allowed`` can tell: a node that comes while its gateway is yet to
+    be read waits, because a refusal would make it wait longer and say what is not true.
+    """
 
     reviewer: TokenReviewer
     allowed: Allowed
+    known: Callable[[], Awaitable[None]] = _at_once
 
 
 def bearer_token(metadata: Iterable[tuple[str, str | bytes]] | None) -> str:

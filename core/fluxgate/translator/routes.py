@@ -106,7 +106,13 @@ def _hosts(route: Route, tenant: TenantFact | None, findings: list[Finding]) -> 
 
 
 def _scopes(route: Route, view: View, findings: list[Finding]) -> tuple[GatewayScope, ...]:
-    known, wanted = view.scopes, route.spec.gateways
+    wanted = route.spec.gateways
+    # whoever programs a sidecar decides who reaches the application: its own namespace alone
+    known = [
+        each
+        for each in view.scopes
+        if not each.sidecars or each.ref.namespace == route.metadata.namespace
+    ]
     scopes = tuple(
         [each for each in known if (each.ref.name in wanted if wanted else not each.sidecars)]
     )

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from structlog.typing import FilteringBoundLogger
 
 from fluxgate_operator.certificates.authority import Pair, issue
 from fluxgate_operator.certificates.files import PrivateFolder
+from fluxgate_operator.certificates.given import AUTHORITY, CERTIFICATE, KEY, read_given
 from fluxgate_operator.certificates.publishing import publish_bundle, publish_to_webhooks
 from fluxgate_operator.certificates.rotation import Authorities, RotationSettings
 from fluxgate_operator.certificates.secret import AuthoritySecret
@@ -33,17 +34,24 @@ def utc_now() -> dt.datetime:
 
 @dataclass(frozen=True, slots=True)
 class CertificateSettings:
-    """``check`` is how often everything is looked at, ``retry`` how soon after a failure; seconds."""
+    """How often everything is looked at, in seconds: ``check``; ``retry`` after a failure.
+
+    ``check_given`` is for files that others replace, ``repeat`` how often a failure that stays
+    the same is logged again.
+    """
 
     rotation: RotationSettings = field(default_factory=RotationSettings)
     check: float = 60.0
+    check_given: float = 10.0
     retry: float = 1.0
+    repeat: float = 60.0
 
 
 class Certificates:
     """Certificates made by us, or by others in ``settings.tls_dir`` (cert-manager).
 
-    :meth:`run` keeps them fresh; :attr:`ready` is set when there are some. The leader publishes
+    Servers read them from a private folder, where only what was checked arrives: what was there
+    stays until there is something better. :meth:`run` keeps them fresh; :attr:`ready` is set when there are some. The leader publishes
     the authorities: ConfigMap ``fluxgate-ca``, and ``caBundle`` of the webhook configurations
     named ``<service>-<namespace>``.
     """
@@ -64,11 +72,12 @@ class Certificates:
         self._timing = timing or CertificateSettings()
         self._clock = clock
         self._secret = AuthoritySecret(client, settings.namespace, self._timing.rotation, clock)
-        self._folder = PrivateFolder() if settings.tls_dir is None else None
+        self._folder = PrivateFolder()
+        self._given: Mapping[str, bytes] = {}
+        self._trouble = ("", 0.0)
         self._own: Pair | None = None
         self._signer = b""
         self._contexts: list[ssl.SSLContext] = []
-        self._loaded: object = None
         self._poked = asyncio.Event()
         self.ready = asyncio.Event()
         self.ca_pem = b""
@@ -87,14 +96,19 @@ class Certificates:
         return f"spiffe://{self._settings.trust_domain}/controller"
 
     @property
+    def peer_names(self) -> tuple[str, ...]:
+        """Who a replica is by its certificate; one that others made may lack the SPIFFE id."""
+        return (self.identity, self.server_name)
+
+    @property
     def server_name(self) -> str:
         """The DNS name in the certificate, by which every replica and webhook is known."""
         return f"{self._settings.service}.{self._settings.namespace}.svc"
 
     def server_tls(self) -> TLSFiles:
         """Files for gRPC servers, which re-read them before a handshake when they changed."""
-        folder = self._path
-        return TLSFiles(folder / "tls.crt", folder / "tls.key", folder / "ca.crt")
+        folder = self._folder.path
+        return TLSFiles(folder / CERTIFICATE, folder / KEY, folder / AUTHORITY)
 
     def channel_credentials(self) -> grpc.ChannelCredentials:
         """For a connection to another replica, by mutual TLS; to be asked for each anew."""
@@ -117,46 +131,58 @@ class Certificates:
 
     async def run(self) -> None:
         """Make, renew and publish until cancelled; an API server that is away is waited for."""
+        timing = self._timing
+        regular = timing.check if self._settings.tls_dir is None else timing.check_given
         try:
             while True:
-                pause = self._timing.check
+                pause = regular
                 try:
                     await self._round()
+                    self._trouble = ("", 0.0)
                 except (OperatorError, OSError, ValueError) as error:
-                    pause = self._timing.retry
-                    self._log.warning("certificates not renewed", error=str(error))
+                    pause = timing.retry
+                    self._complain(str(error))
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(pause):
                         await self._poked.wait()
                 self._poked.clear()
         finally:
-            if self._folder is not None:
-                self._folder.close()
+            self._folder.close()
 
-    @property
-    def _path(self) -> Path:
-        if self._folder is not None:
-            return self._folder.path
-        assert self._settings.tls_dir is not None
-        return self._settings.tls_dir
+    def _complain(self, error: str) -> None:
+        """Once, and again now and then while it stays so."""
+        now = asyncio.get_running_loop().time()
+        said, at = self._trouble
+        if error == said and now - at < self._timing.repeat:
+            return
+        self._trouble = (error, now)
+        serving = (
+            "with the present certificate" if self.ready.is_set() else "not before there is one"
+        )
+        self._log.warning("certificates are not up to date", error=error, serving=serving)
 
     async def _round(self) -> None:
-        if self._folder is not None:
-            self._renew(self._folder, await self._secret.current())
-        self.ca_pem = self.server_tls().client_ca.read_bytes()
-        stamp = self.server_tls().stamp()
-        if stamp != self._loaded:
-            for context in self._contexts:
-                self._load(context)
-            self._loaded = stamp
+        settings = self._settings
+        if settings.tls_dir is None:
+            self._renew(await self._secret.current())
+        else:
+            self._take_up(settings.tls_dir)
         self.ready.set()
         if self._leading():
-            settings = self._settings
             await publish_bundle(self._client, settings.namespace, self.ca_pem)
             name = f"{settings.service}-{settings.namespace}"
             await publish_to_webhooks(self._client, name, self.ca_pem)
 
-    def _renew(self, folder: PrivateFolder, authorities: Authorities) -> None:
+    def _take_up(self, folder: Path) -> None:
+        given = read_given(folder, self.server_name, self._clock())
+        if given == self._given:
+            return
+        self._replace(given)
+        self._given = given
+        until = str(Pair(given[CERTIFICATE], given[KEY]).parsed.not_valid_after_utc)
+        self._log.info("certificate taken up", folder=str(folder), until=until)
+
+    def _renew(self, authorities: Authorities) -> None:
         now, own = self._clock(), self._own
         fresh = own is not None and own.spent(now) < _RENEW
         if not fresh or self._signer != authorities.signer.certificate:
@@ -166,10 +192,14 @@ class Certificates:
         elif authorities.bundle == self.ca_pem:
             return
         assert own is not None
-        folder.replace(
-            {"tls.crt": own.certificate, "tls.key": own.key, "ca.crt": authorities.bundle}
-        )
+        self._replace({CERTIFICATE: own.certificate, KEY: own.key, AUTHORITY: authorities.bundle})
         self._own, self._signer = own, authorities.signer.certificate
+
+    def _replace(self, files: Mapping[str, bytes]) -> None:
+        self._folder.replace(files)
+        self.ca_pem = files[AUTHORITY]
+        for context in self._contexts:
+            self._load(context)
 
     def _load(self, context: ssl.SSLContext) -> None:
         files = self.server_tls()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from fluxgate_operator.certificates.secret import NAME
+from fluxgate_operator.certificates.secret import NAME, missing
 from fluxgate_operator.kube.client import KubeClient
-from fluxgate_operator.kube.errors import ConflictError, NotFoundError
+from fluxgate_operator.kube.errors import ConflictError, ForbiddenError, NotFoundError
 from fluxgate_operator.kube.types import CONFIG_MAPS, KubeType
 
 _GROUP = "admissionregistration.k8s.io"
@@ -30,7 +30,10 @@ WEBHOOK_KINDS = (
 
 
 async def publish_bundle(client: KubeClient, namespace: str, bundle: bytes) -> None:
-    """Bring the ConfigMap to ``bundle``; writes only when it differs. Raises ``KubeError``."""
+    """Bring the ConfigMap to ``bundle``; writes only when it differs.
+
+    Raises ``KubeError``, and ``AuthoritySecretError`` when it is missing and may not be made.
+    """
     data = {"ca.crt": bundle.decode()}
     try:
         found = await client.get(CONFIG_MAPS, namespace, NAME)
@@ -41,6 +44,8 @@ async def publish_bundle(client: KubeClient, namespace: str, bundle: bytes) -> N
             await client.create(CONFIG_MAPS, namespace, body)
         except ConflictError:
             return  # another replica did; the next round compares
+        except ForbiddenError as error:
+            raise missing("ConfigMap", namespace, error) from error
         return
     if found.get("data") != data:
         await client.merge_patch(CONFIG_MAPS, namespace, NAME, {"data": data})

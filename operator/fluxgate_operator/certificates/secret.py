@@ -14,7 +14,7 @@ from fluxgate_operator.certificates.rotation import (
 )
 from fluxgate_operator.errors import OperatorError
 from fluxgate_operator.kube.client import KubeClient
-from fluxgate_operator.kube.errors import ConflictError, NotFoundError
+from fluxgate_operator.kube.errors import ConflictError, ForbiddenError, NotFoundError
 from fluxgate_operator.kube.types import SECRETS
 
 NAME = "fluxgate-ca"
@@ -25,6 +25,18 @@ _ATTEMPTS = 10
 
 class AuthoritySecretError(OperatorError):
     """The Secret cannot be used as it is."""
+
+
+_COMMAND = {"Secret": "secret generic", "ConfigMap": "configmap"}
+
+
+def missing(kind: str, namespace: str, error: ForbiddenError) -> AuthoritySecretError:
+    """The chart makes these objects, so that the controller needs no right to make any."""
+    return AuthoritySecretError(
+        f"{kind} {namespace}/{NAME} is missing, and this controller has no right to make it: run "
+        f"`helm upgrade` with the release's values, which makes it again, or "
+        f"`kubectl create {_COMMAND[kind]} {NAME} -n {namespace}` ({error})"
+    )
 
 
 class AuthoritySecret:
@@ -45,7 +57,8 @@ class AuthoritySecret:
     async def current(self) -> Authorities:
         """What the Secret holds, after making or rotating it where that is due.
 
-        Raises ``KubeError``, and :class:`AuthoritySecretError` for content that is not ours.
+        Raises ``KubeError``, and :class:`AuthoritySecretError` for content that is not ours, and
+        for a Secret that is missing and may not be made.
         """
         for _ in range(_ATTEMPTS):
             stored, found = await self._read()
@@ -84,6 +97,9 @@ class AuthoritySecret:
                 "type": "Opaque",
                 "data": wanted.data(),
             }
-            await self._client.create(SECRETS, self._namespace, body)
+            try:
+                await self._client.create(SECRETS, self._namespace, body)
+            except ForbiddenError as error:
+                raise missing("Secret", self._namespace, error) from error
         else:  # the resource version in it is the precondition
             await self._client.replace(SECRETS, self._namespace, {**stored, "data": wanted.data()})

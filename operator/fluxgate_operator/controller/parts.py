@@ -56,7 +56,7 @@ class Parts:
         )
         self.security: Security | None = None
         if not settings.insecure:
-            self.security = Security(settings, client, self._leading, self._world, log)
+            self.security = Security(settings, client, self._leading, self._world, log, self._known)
         self.replicas = Replicas(
             client,
             settings.namespace,
@@ -65,6 +65,7 @@ class Parts:
             log,
             ReplicaSettings(duration=settings.lease.duration),
             self.security.peer_credentials if self.security is not None else None,
+            pod_uid=settings.pod_uid,
         )
         self.engine = Engine(
             CachedPipeline(),
@@ -224,6 +225,10 @@ class Parts:
     def _world(self) -> Resources | None:
         turn = self.engine.reconciler.current
         return turn.resources if turn is not None else None
+
+    async def _known(self) -> None:
+        while self._world() is None:
+            await self.engine.reconciler.done.wait()
 
     async def _loaded(self) -> None:
         await self.provider.loaded()

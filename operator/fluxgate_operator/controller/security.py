@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from structlog.typing import FilteringBoundLogger
 
@@ -37,9 +37,12 @@ class Security:
         leading: Callable[[], bool],
         world: World,
         log: FilteringBoundLogger,
+        known: Callable[[], Awaitable[None]],
     ) -> None:
+        """``known`` returns when there is a world."""
         self._settings = settings
         self._world = world
+        self._known = known
         self._reviewer = ApiTokenReviewer(client)
         self.certificates = Certificates(client, settings, leading, log)
         self.webhooks: Webhooks | None = None
@@ -51,7 +54,7 @@ class Security:
         """How replicas talk to one another."""
         certificates = self.certificates
         return PeerCredentials(
-            certificates.channel_credentials, certificates.server_name, (certificates.identity,)
+            certificates.channel_credentials, certificates.server_name, certificates.peer_names
         )
 
     def xds_settings(self) -> XdsServerSettings:
@@ -61,9 +64,9 @@ class Security:
             settings.xds_address,
             settings.xds_port,
             tls=certificates.server_tls(),
-            tokens=TokenAuthority(self._reviewer, may_be_node(self._configs)),
+            tokens=TokenAuthority(self._reviewer, may_be_node(self._configs), self._known),
             peer_port=settings.peer_port,
-            status_readers=(certificates.identity,),
+            status_readers=certificates.peer_names,
         )
 
     def start(self, group: asyncio.TaskGroup) -> None:

@@ -81,7 +81,7 @@ async def world(own_control_plane: OwnControlPlane) -> AsyncIterator[World]:
     settings = ControllerSettings(
         "default",
         "one",
-        ClusterSettings(kubeconfig=own_control_plane.kubeconfig),
+        cluster=ClusterSettings(kubeconfig=own_control_plane.kubeconfig),
         xds_port=0,
         http_port=0,
         insecure=True,

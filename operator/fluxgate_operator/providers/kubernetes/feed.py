@@ -45,7 +45,7 @@ class KindFeed:
         A version that is no number says nothing of its age: the next list tells.
         """
         key = _key(document)
-        versions = self._scopes.get(None) or self._scopes.get(key[0])
+        versions = self._scopes[None] if None in self._scopes else self._scopes.get(key[0])
         version = comparable(document["metadata"].get("resourceVersion"))
         if versions is None:
             return

@@ -81,6 +81,7 @@ class _Stream:
 
     seen: Seen
     inject: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
+    stranded: bool = False
 
 
 class FaultProxy:
@@ -137,6 +138,13 @@ class FaultProxy:
     def black_hole(self) -> None:
         """Accept and keep connections, and let nothing through in either direction."""
         self._call(self._black_hole())
+
+    def strand(self, which: Which = anything) -> int:
+        """Let nothing through matching watches ever again, without a word; new ones work.
+
+        As when a middlebox forgets a connection. Returns how many there were.
+        """
+        return self._call(self._strand(which))
 
     def inject(self, line: Mapping[str, object], which: Which = anything) -> int:
         """Send one event in every matching watch and end it; returns how many there were."""
@@ -251,6 +259,12 @@ class FaultProxy:
             stream.inject.put_nowait(line)
         return len(hit)
 
+    async def _strand(self, which: Which) -> int:
+        hit = [stream for stream in self._streams if which(stream.seen)]
+        for stream in hit:
+            stream.stranded = True
+        return len(hit)
+
     # one request
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -318,6 +332,8 @@ class FaultProxy:
             while True:
                 await asyncio.wait((injected, reading), return_when=asyncio.FIRST_COMPLETED)
                 await self._flowing.wait()
+                if stream.stranded:
+                    await asyncio.Future()  # until the client lets go, which cancels us
                 if injected.done():
                     await response.write(injected.result())
                     return

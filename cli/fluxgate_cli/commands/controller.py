@@ -37,6 +37,13 @@ def controller(
             help="Name of this replica, unlike any other's; by default the host name.",
         ),
     ] = None,
+    pod_uid: Annotated[
+        str,
+        typer.Option(
+            envvar="FLUXGATE_POD_UID",
+            help="Uid of the pod named like this replica, with which its own Lease goes.",
+        ),
+    ] = "",
     advertise: Annotated[
         str,
         typer.Option(
@@ -139,6 +146,14 @@ def controller(
             help="Seconds after which another replica takes over from a leader that is gone.",
         ),
     ] = 15.0,
+    watch_silence: Annotated[
+        float,
+        typer.Option(
+            envvar="FLUXGATE_WATCH_SILENCE",
+            min=1,
+            help="Seconds after which a silent watch is taken for dead; an idle one is never silent for more than 60.",
+        ),
+    ] = 68.0,
     envoy: options.EnvoyPath = None,
     log_format: Annotated[
         LogFormat,
@@ -161,11 +176,13 @@ def controller(
     settings = ControllerSettings(
         namespace=namespace or _own_namespace(),
         identity=identity or socket.gethostname(),
+        pod_uid=pod_uid,
         cluster=ClusterSettings(
             kubeconfig=kubeconfig,
             context=context,
             namespaces=tuple(watch_namespace or ()),
             ingress_class=ingress_class,
+            watch_silence_seconds=watch_silence,
         ),
         advertise=advertise,
         xds_address=xds_address,

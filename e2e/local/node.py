@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from e2e.local.images import Image
+from e2e.local.names import PORT, NameServer, names_of
 from e2e.local.network import PodNetwork
 from e2e.local.pod import Host, PodRun
 from e2e.local.runtime import end_all
@@ -38,11 +39,15 @@ class LocalNode:
         self._host = Host(client, network, scratch, self.image_of, api_server)
         self._pods: dict[str, tuple[PodRun, asyncio.Task[None]]] = {}
         self._ending: set[str] = set()
-        self._hosts = ""
+        self._names = NameServer()
         self._loop: asyncio.Task[None] | None = None
+        self._resolver: asyncio.DatagramTransport | None = None
 
     async def __aenter__(self) -> Self:
         await self._register()
+        self._resolver, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: self._names, (self._host.network.gateway, PORT)
+        )
         self._loop = asyncio.create_task(self._run(), name="node")
         return self
 
@@ -53,6 +58,8 @@ class LocalNode:
         for uid in list(self._pods.keys() - self._ending):
             self._end(uid)
         await asyncio.gather(*(task for _, task in self._pods.values()), return_exceptions=True)
+        if self._resolver is not None:
+            self._resolver.close()
         # whatever a pod that was cut short while it started has left behind
         await end_all(self._host.scratch / "runc")
 
@@ -105,7 +112,7 @@ class LocalNode:
 
     async def _look(self) -> None:
         pods = (await self._client.list(PODS)).items
-        self._hosts = _hosts_of((await self._client.list(ENDPOINT_SLICES)).items)
+        self._names.names = names_of((await self._client.list(ENDPOINT_SLICES)).items)
         present = {pod["metadata"]["uid"]: pod for pod in pods}
         for uid, pod in present.items():
             if uid not in self._pods and pod.get("status", {}).get("phase") not in _OVER:
@@ -133,7 +140,7 @@ class LocalNode:
             path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/binding"
             with contextlib.suppress(ConflictError, NotFoundError):
                 await self._client.request("POST", path, body=binding)
-        run = PodRun(pod, self._host, lambda: self._hosts)
+        run = PodRun(pod, self._host)
         self._pods[metadata["uid"]] = (run, asyncio.create_task(self._guard(run)))
 
     async def _guard(self, run: PodRun) -> None:
@@ -164,29 +171,3 @@ class LocalNode:
         path = PODS.path(metadata["namespace"], metadata["name"])
         with contextlib.suppress(NotFoundError, ConflictError):
             await self._client.request("DELETE", path, body=body)
-
-
-def _hosts_of(slices: tuple[Document, ...]) -> str:
-    """A hosts file that names every Service by the addresses of its ready pods.
-
-    Without one by those that are not: as behind a cluster IP the name is known from the start, and
-    connections are refused until there is somebody to take them.
-    """
-    ready: dict[str, set[str]] = {}
-    others: dict[str, set[str]] = {}
-    for each in slices:
-        metadata: dict[str, Any] = each["metadata"]
-        service = metadata.get("labels", {}).get("kubernetes.io/service-name")
-        if service is None:
-            continue
-        name = f"{service}.{metadata['namespace']}.svc"
-        for endpoint in each.get("endpoints") or ():
-            is_ready = endpoint.get("conditions", {}).get("ready", True)
-            found = (ready if is_ready else others).setdefault(name, set())
-            found.update(endpoint["addresses"])
-    lines = [
-        f"{address} {name} {name}.cluster.local"
-        for name, addresses in (others | ready).items()
-        for address in addresses
-    ]
-    return "\n".join(["127.0.0.1 localhost", "::1 localhost", *sorted(lines)]) + "\n"

@@ -27,11 +27,12 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """What a pod's containers share: network namespace, host name, hosts file."""
+    """What a pod's containers share: network namespace, host name, and how names are looked up."""
 
     network_namespace: str
     hostname: str
     hosts_file: Path
+    resolver_file: Path
 
 
 def config_of(
@@ -119,7 +120,10 @@ def _system_mounts() -> list[dict[str, Any]]:
 def _binds(image: Image, mounts: Sequence[Mount], sandbox: Sandbox) -> list[dict[str, Any]]:
     system = [Mount(path, Path(path), read_only=True) for path in _SYSTEM if Path(path).exists()]
     programs = [Mount(name, path, read_only=True) for name, path in image.binds.items()]
-    hosts = [Mount("/etc/hosts", sandbox.hosts_file, read_only=True)]
+    hosts = [
+        Mount("/etc/hosts", sandbox.hosts_file, read_only=True),
+        Mount("/etc/resolv.conf", sandbox.resolver_file, read_only=True),
+    ]
     ordered = sorted((*system, *programs, *hosts, *mounts), key=lambda each: each.destination)
     return [
         {

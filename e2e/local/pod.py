@@ -13,6 +13,7 @@ from typing import Any
 
 from e2e.local.environment import arguments_of, environment_of
 from e2e.local.images import Image
+from e2e.local.names import resolver_of
 from e2e.local.network import PodNetwork
 from e2e.local.oci import Sandbox, config_of, make_rootfs
 from e2e.local.probes import passes, run_hook
@@ -37,6 +38,8 @@ class Member:
     ready: bool = False
     restarts: int = 0
     done: bool = False
+    liveness_due: float | None = None
+    failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,6 @@ class PodRun:
 
     pod: Document
     host: Host
-    hosts_text: Callable[[], str]
     address: str = ""
     members: list[Member] = field(default_factory=list)
     phase: str = "Pending"
@@ -120,7 +122,6 @@ class PodRun:
         self.phase = "Running"
         while not await self._over(volumes):
             await asyncio.sleep(_TICK)
-            self._write_hosts()
             await volumes.refresh()
             await self._report(self.phase)
         await self._end()
@@ -138,6 +139,7 @@ class PodRun:
                     and member.container.exit_code != 0
                 ):
                     member.started = member.ready = False
+                    member.liveness_due, member.failures = None, 0
                     member.restarts += 1
                     await asyncio.sleep(min(5.0, 0.5 * member.restarts))
                     await self._start_again(member, volumes)
@@ -161,13 +163,19 @@ class PodRun:
         probe = member.spec.get("readinessProbe")
         member.ready = probe is None or await self._passes(probe, member)
         live = member.spec.get("livenessProbe")
-        if live is not None and not await self._passes(live, member):
-            failures = live.get("failureThreshold", 3)
-            for _ in range(failures - 1):
-                await asyncio.sleep(live.get("periodSeconds", 10))
-                if not member.container.running or await self._passes(live, member):
-                    return
+        if live is not None and await self._is_dead(live, member):
             await member.container.stop(5.0)
+
+    async def _is_dead(self, probe: Mapping[str, Any], member: Member) -> bool:
+        """One attempt a period, the first after one; nothing else waits for it."""
+        now, period = time.monotonic(), float(probe.get("periodSeconds", 10))
+        if member.liveness_due is None:
+            member.liveness_due = now + period
+        if now < member.liveness_due:
+            return False
+        member.liveness_due = now + period
+        member.failures = 0 if await self._passes(probe, member) else member.failures + 1
+        return member.failures >= int(probe.get("failureThreshold", 3))
 
     async def _starts(self, member: Member) -> bool:
         if not member.started:
@@ -201,8 +209,7 @@ class PodRun:
             "KUBERNETES_SERVICE_PORT": str(port),
             **declared,
         }
-        self._write_hosts()
-        sandbox = Sandbox(self._namespace, pod["metadata"]["name"][:63], self.folder / "hosts")
+        sandbox = self._sandbox()
         config = config_of(
             spec,
             _pod_level(pod["spec"].get("securityContext", {})),
@@ -215,11 +222,12 @@ class PodRun:
         )
         await member.container.start(config)
 
-    def _write_hosts(self) -> None:
-        """In place: the file is bound into containers, which a rename would not reach."""
-        path, text = self.folder / "hosts", self.hosts_text()
-        if not path.exists() or path.read_text() != text:
-            path.write_text(text)
+    def _sandbox(self) -> Sandbox:
+        metadata = self.pod["metadata"]
+        name, files = metadata["name"], (self.folder / "hosts", self.folder / "resolv.conf")
+        files[0].write_text(f"127.0.0.1 localhost\n::1 localhost\n{self.address} {name}\n")
+        files[1].write_text(resolver_of(metadata["namespace"], self.host.network.gateway))
+        return Sandbox(self._namespace, name[:63], *files)
 
     async def _end(self) -> None:
         """Each its hook, all at once, then SIGTERM; sidecars get it after the others, the last first.

@@ -11,7 +11,7 @@ from e2e.local.images import Image
 from e2e.local.oci import ARBITRARY_UID, Mount, Sandbox, config_of
 
 IMAGE = Image(("fluxgate",), {}, {"/opt/fluxgate": Path("/srv/fluxgate")})
-SANDBOX = Sandbox("pod-1", "web-0", Path("/scratch/hosts"))
+SANDBOX = Sandbox("pod-1", "web-0", Path("/scratch/hosts"), Path("/scratch/resolv.conf"))
 
 
 def config(security: dict[str, Any], pod_security: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from fluxgate_operator.controller.security import Security
 from fluxgate_operator.culprits import Validator
 from fluxgate_operator.election import LeaseElection
 from fluxgate_operator.engine import Engine
-from fluxgate_operator.exposure import Exposures
+from fluxgate_operator.exposure import ExposedStatuses, Exposures
 from fluxgate_operator.ingress import Ingresses, IngressReporter
 from fluxgate_operator.kube.access import ClusterAccess
 from fluxgate_operator.kube.client import KubeClient
@@ -29,6 +29,7 @@ from fluxgate_operator.pipeline import CachedPipeline
 from fluxgate_operator.providers.kubernetes.provider import KubernetesProvider
 from fluxgate_operator.replicas import Adopter, LocalReport, Replicas, ReplicaSettings
 from fluxgate_operator.settings import ControllerSettings
+from fluxgate_operator.sidecar import SidecarTrust
 from fluxgate_operator.status_book import StatusBook
 from fluxgate_operator.statuses import StatusWriter
 
@@ -68,7 +69,7 @@ class Parts:
             pod_uid=settings.pod_uid,
         )
         self.engine = Engine(
-            CachedPipeline(),
+            CachedPipeline(exposes=True),
             self._loaded,
             validator,
             log,
@@ -80,6 +81,11 @@ class Parts:
         self._join_ways_in(client, log)
         self._join_provider(client, access, log)
         metrics.add(ProviderCollector(self.provider.health))
+        self.trust: SidecarTrust | None = None
+        if self.security is not None:
+            certificates = self.security.certificates
+            self.trust = SidecarTrust(self.engine.registry, lambda: certificates.ca_pem, log)
+            metrics.add(self.trust)
         metrics.add(StateCollector(self.engine, self._leading, self._totals()))
 
     def _join_ways_in(self, client: KubeClient, log: FilteringBoundLogger) -> None:
@@ -123,6 +129,7 @@ class Parts:
             together(self.exposures.intakes(), ingresses),
         )
         self._book = StatusBook(engine.reconciler, engine.tracker)
+        self._exposed = ExposedStatuses()
         self.writer = StatusWriter(
             client, self.provider, self._statuses, self._leading, log, extras=self._extras
         )
@@ -135,6 +142,8 @@ class Parts:
         group.create_task(self.adopter.run(), name="adopter")
         group.create_task(follow_propagation(engine, self._metrics.propagated), name="lag")
         engine.follow_nodes(group)
+        if self.trust is not None:
+            group.create_task(self.trust.run(), name="trust")
 
     def start_leases(self, group: asyncio.TaskGroup) -> None:
         """What tells other replicas of this one; ended, it tells them that it is gone."""
@@ -181,7 +190,7 @@ class Parts:
 
     def _statuses(self) -> Mapping[ObjectRef, ObjectStatus]:
         rejections = {**self.replicas.rejections(), **self.engine.isolator.runtime_rejections}
-        return self._book.statuses(rejections)
+        return self._exposed.add(self._book.statuses(rejections), self.exposures.states())
 
     def _extras(self, ref: ObjectRef) -> Mapping[str, object]:
         """A GatewayConfig's nodes, and where its fleet is reached; no address while unknown."""

@@ -2,5 +2,6 @@
 
 from fluxgate_operator.sidecar.injection import InjectionRefusedError, inject
 from fluxgate_operator.sidecar.settings import SidecarSettings
+from fluxgate_operator.sidecar.trust import SidecarTrust
 
-__all__ = ["InjectionRefusedError", "SidecarSettings", "inject"]
+__all__ = ["InjectionRefusedError", "SidecarSettings", "SidecarTrust", "inject"]

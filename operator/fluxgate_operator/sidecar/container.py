@@ -34,6 +34,7 @@ from fluxgate_operator.sidecar.settings import (
     RUN_VOLUME,
     SidecarSettings,
 )
+from fluxgate_operator.sidecar.trust import trust_metadata
 
 _GRACE_SECONDS = 30
 """``terminationGracePeriodSeconds`` of a pod that says nothing (core/v1 PodSpec)."""
@@ -64,7 +65,7 @@ def sidecar_volumes(settings: SidecarSettings) -> list[dict[str, Any]]:
 
 
 def sidecar_container(
-    pod: Mapping[str, Any], gateway: str, settings: SidecarSettings
+    pod: Mapping[str, Any], namespace: str, gateway: str, settings: SidecarSettings
 ) -> dict[str, Any]:
     """A native sidecar (KEP-753): it starts before the application and ends after it."""
     annotations: Mapping[str, str] = pod["metadata"].get("annotations") or {}
@@ -74,7 +75,7 @@ def sidecar_container(
         "image": annotations.get(IMAGE, settings.image),
         "restartPolicy": "Always",
         "command": ["envoy"],
-        "args": _arguments(gateway, settings),
+        "args": _arguments(namespace, gateway, settings),
         "env": [_field("POD_NAME", "metadata.name"), _field("POD_IP", "status.podIP")],
         "resources": _resources(annotations, settings),
         "securityContext": {
@@ -95,7 +96,7 @@ def sidecar_container(
     }
 
 
-def _arguments(gateway: str, settings: SidecarSettings) -> list[str]:
+def _arguments(namespace: str, gateway: str, settings: SidecarSettings) -> list[str]:
     # the kubelet expands $(NAME) in arguments
     probe = ("$(POD_IP)", PROBE_PORT)
     bootstrap = build_bootstrap(
@@ -110,6 +111,7 @@ def _arguments(gateway: str, settings: SidecarSettings) -> list[str]:
             probe=probe,
             probe_listener=MessageToDict(build_probe_listener(*probe)),
             stats_matcher=MessageToDict(stats_matcher()),
+            metadata=trust_metadata(settings.ca_pem.encode(), namespace),
         )
     )
     options = {

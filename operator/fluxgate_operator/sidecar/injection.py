@@ -48,7 +48,7 @@ def inject(
         (
             "/spec/initContainers",
             spec.get("initContainers"),
-            _with(spec.get("initContainers"), [sidecar_container(pod, key, settings)]),
+            _with(spec.get("initContainers"), [sidecar_container(pod, namespace, key, settings)]),
         ),
         (
             "/spec/volumes",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime as dt
 import json
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from fluxgate.api.parse import parse_object
 from fluxgate.resources import ResourceStore
+from fluxgate_operator.certificates.authority import make_authority
 from fluxgate_operator.sidecar import InjectionRefusedError, SidecarSettings, inject
 
 SETTINGS = SidecarSettings(
@@ -17,7 +19,9 @@ SETTINGS = SidecarSettings(
     xds_host="ctl.fluxgate.svc",
     xds_port=18000,
     server_name="ctl.fluxgate.svc",
-    ca_pem="-----BEGIN CERTIFICATE-----\n",
+    ca_pem=make_authority(
+        "ours", dt.datetime(2026, 1, 1, tzinfo=dt.UTC), dt.timedelta(days=3650)
+    ).certificate.decode(),
 )
 
 

@@ -28,6 +28,7 @@ class Verdict(StrEnum):
 
 
 COLUMNS = ("OBJECT", "ACCEPTED", "RESOLVED", "PROGRAMMED", "PLACE", "MESSAGE")
+_SHOWN = (ConditionType.ACCEPTED, ConditionType.RESOLVED_REFS, ConditionType.PROGRAMMED)
 SUMMARY_COLUMNS = ("KIND", "OBJECTS", "FINE", "OFF", "PARTLY", "PENDING", "WRONG")
 
 NOT_FINE = (Verdict.PARTLY, Verdict.PENDING, Verdict.WRONG)
@@ -77,7 +78,7 @@ def rows(objects: Iterable[ObjectView]) -> Iterator[tuple[str | Text, ...]]:
         place = f"{view.file}:{view.line}" if view.line else view.file
         yield (
             f"{view.kind} {view.namespace}/{view.name}",
-            *(_cell(found.get(kind)) for kind in ConditionType),
+            *(_cell(found.get(kind)) for kind in _SHOWN),
             place,
             "; ".join(map(_words, _telling(view))),
         )

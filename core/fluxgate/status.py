@@ -19,6 +19,8 @@ class ConditionType(StrEnum):
     ACCEPTED = "Accepted"
     RESOLVED_REFS = "ResolvedRefs"
     PROGRAMMED = "Programmed"
+    EXPOSED = "Exposed"
+    """Of a GatewayConfig with ``spec.exposure``, where that is made: on Kubernetes."""
 
 
 class Reason(StrEnum):
@@ -38,6 +40,9 @@ class Reason(StrEnum):
     NO_GATEWAY = "NoGateway"
     PENDING = "Pending"
     ENVOY_REJECTED = "EnvoyRejected"
+    EXPOSED = "Exposed"
+    PARTIALLY_EXPOSED = "PartiallyExposed"
+    NOT_EXPOSED = "NotExposed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,5 +69,5 @@ class ObjectStatus:
         return all(
             condition.status
             for condition in self.conditions
-            if condition.type is not ConditionType.PROGRAMMED
+            if condition.type not in (ConditionType.PROGRAMMED, ConditionType.EXPOSED)
         )

@@ -2,5 +2,6 @@
 
 from fluxgate_operator.exposure.address import Address
 from fluxgate_operator.exposure.exposures import Exposures, ExposureSettings
+from fluxgate_operator.exposure.state import ExposedStatuses
 
-__all__ = ["Address", "ExposureSettings", "Exposures"]
+__all__ = ["Address", "ExposedStatuses", "ExposureSettings", "Exposures"]

@@ -31,7 +31,7 @@ def admitted(document: Document) -> bool:
     match document.get("kind"):
         case "Route":
             return any(_admitting(document))
-        case "Service" if document["spec"].get("type") != "LoadBalancer":
+        case "Service" if (document.get("spec") or {}).get("type") != "LoadBalancer":
             return True
         case _:
             return bool(_balancer(document))

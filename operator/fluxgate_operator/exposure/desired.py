@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fluxgate.api.v1alpha1 import GatewayConfig
 from fluxgate.ir import Gateway
 from fluxgate_operator.exposure.hosts import Way, served
-from fluxgate_operator.exposure.ingress import ingresses
+from fluxgate_operator.exposure.ingress import foreign_certificates, ingresses
 from fluxgate_operator.exposure.marks import marked
 from fluxgate_operator.exposure.openshift import routes
 from fluxgate_operator.exposure.service import inner_service, outer_service
+from fluxgate_operator.ingress.classes import CONTROLLER
 from fluxgate_operator.kube.client import Document
 
 
@@ -26,27 +27,27 @@ class Desired:
 def desired(
     config: GatewayConfig,
     gateway: Gateway,
-    controllers: Mapping[str, str] | None = None,
+    controller: str = "",
     own_class: str = "",
 ) -> Desired:
     """Everything that exposes ``config`` and what ``gateway`` serves.
 
-    ``controllers`` are the ``spec.controller`` of the cluster's IngressClasses by name; ``own_class`` is
-    the class whose Ingresses are an input of ours. A certificate has to be in the same namespace.
+    ``controller`` is the ``spec.controller`` of the chosen IngressClass, empty while unknown;
+    ``own_class`` is the class whose Ingresses are an input of ours.
     """
     exposure = config.spec.exposure
     if exposure.kind == "None":
         return Desired()
     if exposure.kind in ("LoadBalancer", "NodePort"):
         return Desired((marked(config, outer_service(config)),))
-    problems = _mistakes(config, own_class)
+    problems = _mistakes(config, controller, own_class)
     if problems:
         return Desired(problems=problems)
     ways, unnamed = served(config, gateway)
     reachable, others = _reachable(ways)
-    known = controllers or {}
     if exposure.kind == "Ingress":
-        made = ingresses(config, reachable, known.get(exposure.class_name or "", ""))
+        made = ingresses(config, reachable, controller)
+        others += foreign_certificates(config, reachable)
     else:
         made = routes(config, reachable)
     own = () if exposure.service_name else (inner_service(config),)
@@ -55,13 +56,14 @@ def desired(
     return Desired(documents, told)
 
 
-def _mistakes(config: GatewayConfig, own_class: str) -> tuple[str, ...]:
+def _mistakes(config: GatewayConfig, controller: str, own_class: str) -> tuple[str, ...]:
     """What makes the whole exposure impossible."""
     exposure = config.spec.exposure
+    name = exposure.class_name
     found = []
-    if exposure.kind == "Ingress" and own_class and exposure.class_name == own_class:
+    if exposure.kind == "Ingress" and name and (controller == CONTROLLER or name == own_class):
         found.append(
-            f"spec.exposure.className: {own_class} is the class of the gateway itself; name the "
+            f"spec.exposure.className: {name} is the class of the gateway itself; name the "
             "class of the controller in front of it"
         )
     secret = exposure.tls_secret_ref

@@ -28,14 +28,9 @@ def served(config: GatewayConfig, gateway: Gateway) -> tuple[tuple[Way, ...], tu
 
     An IP address is reached by the Service, so it is no host of an Ingress or an OpenShift Route.
     """
-    tables = {table.name: table for table in gateway.route_tables}
-    on = {
-        listener.name: [host.host for host in tables[listener.route_table].virtual_hosts]
-        for listener in gateway.listeners
-        if listener.route_table in tables
-    }
+    on = {name: frozenset(hosts) for name, hosts in offered(gateway)}
     ways, problems = [], []
-    for host in sorted({host for hosts in on.values() for host in hosts}):
+    for host in sorted(frozenset().union(*on.values())):
         if not _is_dns_name(host):
             problems.append(f"the host {host} cannot be exposed by name")
             continue
@@ -48,6 +43,16 @@ def served(config: GatewayConfig, gateway: Gateway) -> tuple[tuple[Way, ...], tu
             )
         )
     return tuple(ways), tuple(problems)
+
+
+def offered(gateway: Gateway) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The hosts that have routes, by listener: all that an exposure looks at in a gateway."""
+    tables = {table.name: table for table in gateway.route_tables}
+    return tuple(
+        (listener.name, tuple([host.host for host in tables[listener.route_table].virtual_hosts]))
+        for listener in gateway.listeners
+        if listener.route_table in tables
+    )
 
 
 def _presents(listener: Listener, host: str) -> bool:

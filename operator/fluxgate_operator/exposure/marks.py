@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 
 from fluxgate.api.v1alpha1 import API_VERSION, GatewayConfig
 from fluxgate.resources import ObjectRef
@@ -26,6 +27,8 @@ FLEET = "gateway.fluxgate.io/gateway"
 """Label of a fleet's pods: the name of their GatewayConfig."""
 
 _LABEL_LENGTH = 63
+_LIKE_A_SUFFIX = re.compile(r"-(external|tls|[0-9]+)$")
+"""A gateway named ``web-tls`` must not want the object that ``web`` has for its hosts with TLS."""
 
 
 def label_value(name: str) -> str:
@@ -48,7 +51,7 @@ def digest(text: str, length: int) -> str:
 def object_name(config: GatewayConfig, suffix: str = "") -> str:
     """``fluxgate-<gateway><suffix>`` as a name a Service may have (RFC 1035, 63 characters)."""
     gateway = config.metadata.name.replace(".", "-")
-    if gateway != config.metadata.name:
+    if gateway != config.metadata.name or _LIKE_A_SUFFIX.search(gateway):
         gateway = f"{gateway}-{digest(config.metadata.name, 6)}"
     return fitted(f"fluxgate-{gateway}{suffix}", _LABEL_LENGTH)
 
@@ -92,19 +95,38 @@ def owner_of(document: Document) -> ObjectRef | None:
         return None
     for each in meta.get("ownerReferences") or ():
         group = str(each.get("apiVersion", "")).partition("/")[0]
-        if group == API_VERSION.partition("/")[0] and each.get("kind") == "GatewayConfig":
-            if labels.get(EXPOSURE) == label_value(each["name"]):
-                return ObjectRef("GatewayConfig", meta["namespace"], each["name"])
+        if group != API_VERSION.partition("/")[0] or each.get("kind") != "GatewayConfig":
+            continue
+        if labels.get(EXPOSURE) == label_value(each["name"]):
+            return ObjectRef("GatewayConfig", meta["namespace"], each["name"])
     return None
+
+
+def is_made_for(actual: Document, wanted: Document) -> bool:
+    """Whether the object that has the name is ours.
+
+    By its labels, or else, since they may have been taken away, because the very GatewayConfig
+    controls it.
+    """
+    if owner_of(actual) == owner_of(wanted):
+        return True
+    mine = wanted["metadata"]["ownerReferences"][0]
+    owners = actual["metadata"].get("ownerReferences") or ()
+    return any(each.get("controller") and each["uid"] == mine["uid"] for each in owners)
 
 
 def is_as_wanted(actual: Document, wanted: Document) -> bool:
     """Whether writing ``wanted`` would change nothing.
 
     Everything it says has to be there, and the digest tells that nothing that it no longer says was
-    left behind. Labels and annotations that others add are theirs.
+    left behind. Labels, annotations and owners that others add are theirs.
     """
-    return _holds(actual, wanted)
+    meta, wish = actual["metadata"], wanted["metadata"]
+    owners = meta.get("ownerReferences") or ()
+    if not all(any(_holds(have, each) for have in owners) for each in wish["ownerReferences"]):
+        return False
+    rest = {key: value for key, value in wish.items() if key != "ownerReferences"}
+    return _holds(actual, {**wanted, "metadata": rest})
 
 
 def _holds(actual: object, wanted: object) -> bool:

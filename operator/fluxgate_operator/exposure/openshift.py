@@ -24,7 +24,7 @@ from fluxgate.api.v1alpha1.gatewayconfig import Listener
 from fluxgate.routing.hosts import ANY
 from fluxgate_operator.exposure.hosts import Way
 from fluxgate_operator.exposure.marks import digest, fitted, object_name
-from fluxgate_operator.exposure.service import port_name, service_name, service_port
+from fluxgate_operator.exposure.service import service_name
 from fluxgate_operator.exposure.streaming import openshift
 from fluxgate_operator.kube.client import Document
 
@@ -42,7 +42,8 @@ def _route(config: GatewayConfig, way: Way) -> Document:
     tls, listener = _tls(config, way)
     spec: dict[str, Any] = {
         "to": {"kind": "Service", "name": service_name(config), "weight": 100},
-        "port": {"targetPort": _target(config, listener)},
+        # a number is one of the endpoints, whatever the ports of the Service are called
+        "port": {"targetPort": listener.port},
         "wildcardPolicy": "Subdomain" if way.host.startswith("*.") else "None",
     }
     if way.host != ANY:
@@ -66,13 +67,6 @@ def route_name(config: GatewayConfig, host: str) -> str:
     shown = "any" if host == ANY else host.replace("*", _ANY_LABEL, 1).replace(".", "-")
     suffix = f"-{digest(host, 8)}"
     return fitted(f"{object_name(config)}-{shown}", _NAME_LENGTH - len(suffix)) + suffix
-
-
-def _target(config: GatewayConfig, listener: Listener) -> str | int:
-    """Of our own Service the port's name; of the user's, whose names are theirs, the number."""
-    if config.spec.exposure.service_name is None:
-        return port_name(listener)
-    return service_port(config, listener)
 
 
 def _tls(config: GatewayConfig, way: Way) -> tuple[dict[str, Any] | None, Listener]:

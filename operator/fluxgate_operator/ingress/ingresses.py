@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from structlog.typing import FilteringBoundLogger
 
+from fluxgate.api.v1alpha1 import GatewayConfig
 from fluxgate.resources import ObjectRef, ResourceStore, ref_of
 from fluxgate_operator.ingress.classes import GATEWAY, IngressClass, class_of, read_class
 from fluxgate_operator.ingress.read import Ingress, read_ingress
@@ -21,7 +22,7 @@ MADE_BY_EXPOSURE = "gateway.fluxgate.io/exposure"
 """Label of the Ingresses that we make ourselves: never an input, or they would feed themselves."""
 
 
-class _Ours:
+class OurIngress:
     """An Ingress of ours: what it says, its class, and what it became."""
 
     __slots__ = ("class_", "gateway", "ingress", "translated")
@@ -46,10 +47,10 @@ class Ingresses:
         self._log = log
         self._documents: dict[Key, Document] = {}
         self._classes: dict[str, IngressClass] = {}
-        self._ours: dict[Key, _Ours] = {}
+        self._ours: dict[Key, OurIngress] = {}
         self._users: dict[Key, set[Key]] = {}
         self._services = ServicePorts(self._service_changed)
-        self._gateways: Mapping[ObjectRef, object] = {}
+        self._gateways: Mapping[ObjectRef, GatewayConfig] = {}
         self.changed = Signal()
 
     def intakes(self) -> Mapping[KubeType, Intake]:
@@ -71,27 +72,16 @@ class Ingresses:
         if self._first() != before:
             self._again(key for key, each in self._ours.items() if not each.class_.gateway)
 
-    def ours(self) -> Mapping[ObjectRef, Ingress]:
+    def ours(self) -> Mapping[ObjectRef, OurIngress]:
         """The Ingresses that are served."""
-        return {ObjectRef(KIND, *key): each.ingress for key, each in self._ours.items()}
-
-    def gateway(self, ref: ObjectRef) -> ObjectRef | None:
-        """The GatewayConfig that serves an Ingress; None when there is none at all."""
-        return self._ours[ref.namespace, ref.name].gateway
-
-    def class_of(self, ref: ObjectRef) -> IngressClass:
-        """The class through which an Ingress is ours."""
-        return self._ours[ref.namespace, ref.name].class_
-
-    def translated(self, ref: ObjectRef) -> Translated:
-        """What an Ingress became."""
-        return self._ours[ref.namespace, ref.name].translated
+        return {ObjectRef(KIND, *key): each for key, each in self._ours.items()}
 
     def put_ingress(self, document: Document) -> None:
         """An Ingress is there, new or changed."""
         meta = document["metadata"]
         key = meta["namespace"], meta["name"]
         if MADE_BY_EXPOSURE in (meta.get("labels") or {}):
+            self.drop_ingress(key)
             return
         kept = {name: value for name, value in meta.items() if name != "managedFields"}
         self._documents[key] = {**document, "metadata": kept}
@@ -128,14 +118,14 @@ class Ingresses:
         class_ = class_of(document, self._classes, self._own_name) if document else None
         now = None
         if document is not None and class_ is not None:
-            now = self._ours[key] = _Ours(read_ingress(document), class_)
+            now = self._ours[key] = OurIngress(read_ingress(document), class_)
             now.gateway = self._gateway_of(now)
             now.translated = translate_ingress(now.ingress, now.gateway, self._services.number)
             self._use(key, now, add=True)
         self._write(before.translated if before else Translated(), now)
         self.changed.notify()
 
-    def _write(self, before: Translated, now: _Ours | None) -> None:
+    def _write(self, before: Translated, now: OurIngress | None) -> None:
         after = now.translated if now else Translated()
         wanted = [*after.routes, *([after.certificates] if after.certificates else ())]
         refs = {ref_of(each) for each in wanted}
@@ -145,7 +135,7 @@ class Ingresses:
         for each in wanted:
             self._store.upsert(each)
 
-    def _use(self, key: Key, ours: _Ours | None, *, add: bool) -> None:
+    def _use(self, key: Key, ours: OurIngress | None, *, add: bool) -> None:
         """Note which Services an Ingress names, so that it is looked at again when one changes."""
         if ours is None:
             return
@@ -156,7 +146,7 @@ class Ingresses:
             if not users:
                 del self._users[key[0], backend]
 
-    def _gateway_of(self, ours: _Ours) -> ObjectRef | None:
+    def _gateway_of(self, ours: OurIngress) -> ObjectRef | None:
         """By the class' parameters, else by the annotation, else the first in order."""
         if ours.class_.gateway is not None:
             return ours.class_.gateway
@@ -167,7 +157,8 @@ class Ingresses:
         return self._first()
 
     def _first(self) -> ObjectRef | None:
-        return min(self._gateways, default=None)
+        fleets = (ref for ref, each in self._gateways.items() if each.spec.mode == "Gateway")
+        return min(fleets, default=None)
 
 
 class _IngressIntake:

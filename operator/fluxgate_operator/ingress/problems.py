@@ -9,26 +9,23 @@ from fluxgate.api.v1alpha1.policy import SecretRef
 from fluxgate.resources import ObjectRef, Resources, Secret
 from fluxgate.status import Condition, ConditionType, ObjectStatus, Reason
 from fluxgate.translator.certificates import resolve_certificate
-from fluxgate_operator.ingress.classes import IngressClass
+from fluxgate_operator.ingress.ingresses import OurIngress
 from fluxgate_operator.ingress.read import Ingress
-from fluxgate_operator.ingress.translate import Translated
+from fluxgate_operator.ingress.translate import KIND, Translated
 
 _FINE = (Reason.ACCEPTED, Reason.RESOLVED_REFS, Reason.PROGRAMMED)
 
 
 def problems_of(
-    ingress: Ingress,
-    translated: Translated,
-    class_: IngressClass,
-    gateway: ObjectRef | None,
-    resources: Resources,
-    statuses: Mapping[ObjectRef, ObjectStatus],
+    ours: OurIngress, resources: Resources, statuses: Mapping[ObjectRef, ObjectStatus]
 ) -> tuple[str, ...]:
-    """Everything of ``ingress`` that is not served as it is written, each with its place."""
+    """Everything of an Ingress that is not served as it is written, each with its place."""
+    ingress, translated, class_ = ours.ingress, ours.translated, ours.class_
+    gateway = ours.gateway
     found = [f"IngressClass {class_.name}: {class_.problem}"] if class_.problem else []
     found += [str(each) for each in translated.problems]
     found += _gateway(gateway, resources)
-    found += _of_routes(translated, ingress.namespace, statuses)
+    found += _of_routes(translated, ingress, statuses)
     found += _tls(ingress, gateway, resources)
     return tuple(dict.fromkeys(found))
 
@@ -41,16 +38,16 @@ def _gateway(gateway: ObjectRef | None, resources: Resources) -> Iterator[str]:
 
 
 def _of_routes(
-    translated: Translated, namespace: str, statuses: Mapping[ObjectRef, ObjectStatus]
+    translated: Translated, ingress: Ingress, statuses: Mapping[ObjectRef, ObjectStatus]
 ) -> Iterator[str]:
     told = {each.where for each in translated.problems}
     for name, where in translated.places.items():
-        status = statuses.get(ObjectRef("Route", namespace, name))
+        status = statuses.get(ObjectRef("Route", ingress.namespace, name))
         if status is None or where in told:
             continue
         for condition in status.conditions:
             if _says_something(condition):
-                yield _in_its_words(condition.message, where)
+                yield _in_its_words(condition.message, where, ingress)
 
 
 def _says_something(condition: Condition) -> bool:
@@ -61,9 +58,13 @@ def _says_something(condition: Condition) -> bool:
     return bool(condition.message) and not (condition.status and condition.reason in _FINE)
 
 
-def _in_its_words(message: str, where: str) -> str:
+def _in_its_words(message: str, where: str, ingress: Ingress) -> str:
     """A Route's places as those of the Ingress."""
+    itself = ObjectRef(KIND, ingress.namespace, ingress.name)
     fields = {
+        f"by {itself}, which is older; change the match or the priority": "by an earlier path of "
+        "this Ingress; remove one",
+        "change the match or the priority": "change the host or the path",
         "spec.backends[0]": f"{where}.backend.service",
         "spec.matches[0]": where,
         "spec.hosts": f"{where.removesuffix('.http').partition('.http')[0]}.host",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from fluxgate_operator.kube.client import Document
 
@@ -77,7 +76,7 @@ def read_ingress(document: Document) -> Ingress:
     )
 
 
-def _paths(rules: Any) -> Iterator[Path]:
+def _paths(rules: Iterable[Document]) -> Iterator[Path]:
     for index, rule in enumerate(rules):
         for number, each in enumerate((rule.get("http") or {}).get("paths") or ()):
             yield Path(
@@ -89,11 +88,11 @@ def _paths(rules: Any) -> Iterator[Path]:
             )
 
 
-def _default(backend: Any) -> Path:
+def _default(backend: Document) -> Path:
     return Path("spec.defaultBackend", "", "Prefix", "/", _backend(backend))
 
 
-def _backend(backend: Any) -> ServicePort | None:
+def _backend(backend: Document | None) -> ServicePort | None:
     """None for a resource backend, the one kind besides a Service."""
     service = (backend or {}).get("service")
     if not service:
@@ -102,7 +101,7 @@ def _backend(backend: Any) -> ServicePort | None:
     return ServicePort(service["name"], port.get("number") or 0, port.get("name") or "")
 
 
-def _tls(entries: Any) -> Iterator[TLS]:
+def _tls(entries: Iterable[Document]) -> Iterator[TLS]:
     for index, each in enumerate(entries):
         yield TLS(
             f"spec.tls[{index}]", tuple(each.get("hosts") or ()), each.get("secretName") or ""

@@ -13,23 +13,29 @@ from structlog.typing import FilteringBoundLogger
 from fluxgate.resources import ObjectRef
 from fluxgate_operator.exposure.address import Address
 from fluxgate_operator.ingress.events import EventWriter
-from fluxgate_operator.ingress.ingresses import Ingresses
+from fluxgate_operator.ingress.ingresses import Ingresses, OurIngress
 from fluxgate_operator.ingress.problems import problems_of
 from fluxgate_operator.ingress.read import Ingress
 from fluxgate_operator.kube.client import KubeClient
-from fluxgate_operator.kube.errors import ConflictError, KubeError, NotFoundError
+from fluxgate_operator.kube.errors import ConflictError, KubeApiError, KubeError, NotFoundError
 from fluxgate_operator.kube.types import INGRESSES
 from fluxgate_operator.reconciler import Reconciler
 
 AddressesOf = Callable[[ObjectRef], tuple[Address, ...] | None]
 """Where a gateway is reached; None when that is not known (yet)."""
 
+_AT_A_TIME = 50
+"""Ingresses looked at before the event loop is let go on."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReporterSettings:
-    """Seconds: ``delay`` gathers a burst, ``interval`` is the longest without a look, ``repeat``
-    is after what time a problem that stays is told again. ``events`` is how many Events one
-    look may write; the others follow with the next."""
+    """In seconds, but for ``events``.
+
+    ``delay`` gathers a burst, ``interval`` is the longest without a look, ``repeat`` is after
+    what time a problem that stays is told again. ``events`` is how many Events one look may
+    write; the others follow with the next.
+    """
 
     delay: float = 1.0
     interval: float = 30.0
@@ -62,6 +68,7 @@ class IngressReporter:
         self._settings = settings or ReporterSettings()
         self._told: dict[tuple[str, str], float] = {}
         self._asked: dict[str, tuple[object, object]] = {}
+        self._refused: frozenset[str] = frozenset()
 
     async def run(self) -> None:
         """Keep status and Events right until cancelled."""
@@ -84,19 +91,22 @@ class IngressReporter:
             return
         left = self._settings.events
         problems: set[tuple[str, str]] = set()
-        for ref, ingress in self._ingresses.ours().items():
-            await self._tell_address(ref, ingress)
-            for problem in problems_of(
-                ingress,
-                self._ingresses.translated(ref),
-                self._ingresses.class_of(ref),
-                self._ingresses.gateway(ref),
-                turn.resources,
-                turn.built.statuses,
-            ):
-                problems.add((ingress.uid, problem))
-                left -= await self._tell(ingress, problem, left)
+        refused: dict[str, None] = {}
+        for count, (ref, ours) in enumerate(self._ingresses.ours().items(), start=1):
+            found = problems_of(ours, turn.resources, turn.built.statuses)
+            problems.update((ours.ingress.uid, each) for each in found)
+            try:
+                await self._tell_address(ref, ours)
+                for problem in found:
+                    left -= await self._tell(ours.ingress, problem, left)
+            except KubeApiError as error:  # of one object or one kind, and no matter of the others
+                refused[str(error)] = None
+            if count % _AT_A_TIME == 0:
+                await asyncio.sleep(0)
         self._told = {key: at for key, at in self._told.items() if key in problems}
+        for words in refused.keys() - self._refused:
+            self._log.warning("an Ingress cannot be reported on", error=words)
+        self._refused = frozenset(refused)
 
     async def _tell(self, ingress: Ingress, problem: str, left: int) -> int:
         """Write an Event unless it was written lately; returns how many were (0 or 1)."""
@@ -110,13 +120,13 @@ class IngressReporter:
         self._told[key] = now
         return 1
 
-    async def _tell_address(self, ref: ObjectRef, ingress: Ingress) -> None:
+    async def _tell_address(self, ref: ObjectRef, ours: OurIngress) -> None:
         """Write ``status.loadBalancer.ingress`` when it says something else.
 
         The patch carries no precondition: the field is ours alone, since the class is.
         """
-        gateway = self._ingresses.gateway(ref)
-        found = self._addresses(gateway) if gateway else ()
+        ingress = ours.ingress
+        found = self._addresses(ours.gateway) if ours.gateway else ()
         if found is None:
             return
         wanted = _entries(found)

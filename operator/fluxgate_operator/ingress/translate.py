@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Literal
 
 from pydantic import ValidationError
 
@@ -84,7 +85,8 @@ def translate_ingress(ingress: Ingress, gateway: ObjectRef | None, port_of: Port
 def _parts(ingress: Ingress) -> Iterator[tuple[str, Path, tuple[str, ...], int]]:
     """(part of the name, path, hosts, priority) of every Route to be made."""
     for number, path in enumerate(ingress.paths):
-        yield f"{number}", path, (path.host,), 0
+        # of two equal ones the first in order of names wins, which is to be the first in the list
+        yield f"{number:04d}", path, (path.host,), 0
     default = ingress.default
     if default is None:
         return
@@ -150,7 +152,7 @@ def _metadata(ingress: Ingress, part: str) -> ObjectMeta:
 
 
 def _match(path: Path, host: str) -> RouteMatch:
-    kind = "Exact" if path.type == "Exact" else "Prefix"
+    kind: Literal["Exact", "Prefix"] = "Exact" if path.type == "Exact" else "Prefix"
     headers: tuple[HeaderMatch, ...] = ()
     if host.startswith("*."):
         pattern = rf"(?i)[^.]+{re.escape(host[1:])}(:[0-9]+)?"

@@ -113,7 +113,8 @@ class ControllerSettings:
     """``fluxgate controller``: one replica of the control plane on Kubernetes.
 
     ``namespace`` is where its Lease, Secrets and Services are; ``identity`` its name in the Lease
-    (the pod's name); ``advertise`` the address at which other replicas reach it (the pod's IP).
+    (the pod's name); ``pod_uid`` lets what is this replica's alone go with its pod, empty outside
+    of one; ``advertise`` the address at which other replicas reach it (the pod's IP).
     ``tls_dir`` holds ``ca.crt``, ``tls.crt`` and ``tls.key`` made by others (cert-manager);
     without it the controller makes its own, unless everything is on loopback and ``insecure``.
     On ``xds_port`` nodes come with a ServiceAccount's token, on ``peer_port`` other replicas and
@@ -123,6 +124,7 @@ class ControllerSettings:
 
     namespace: str
     identity: str
+    pod_uid: str = ""
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     advertise: str = "127.0.0.1"
     xds_address: str = "127.0.0.1"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fluxgate_operator.election.record import LeaseRecord, micro_time, whole_seconds
 from fluxgate_operator.kube.client import Document, KubeClient
 from fluxgate_operator.kube.errors import ConflictError, NotFoundError
-from fluxgate_operator.kube.types import LEASES
+from fluxgate_operator.kube.types import LEASES, PODS
 
 LABEL = "gateway.fluxgate.io/replica"
 ADDRESS = "gateway.fluxgate.io/address"
@@ -61,13 +61,26 @@ class Roster:
 
 
 class Membership:
-    """This replica's Lease. Every method raises ``KubeError`` as the client does."""
+    """This replica's Lease. Every method raises ``KubeError`` as the client does.
 
-    def __init__(self, client: KubeClient, namespace: str, identity: str, duration: float) -> None:
+    ``pod_uid`` is that of the pod named ``identity``: the garbage collector takes the Lease away
+    with it when nobody else does, because this was the last replica, or has lost its rights.
+    """
+
+    def __init__(
+        self,
+        client: KubeClient,
+        namespace: str,
+        identity: str,
+        duration: float,
+        pod_uid: str = "",
+    ) -> None:
         self._client = client
         self._namespace = namespace
         self._identity = identity
         self._duration = duration
+        pod = {"apiVersion": PODS.api_version, "kind": PODS.kind, "name": identity, "uid": pod_uid}
+        self._owners = [pod] if pod_uid else []
 
     @property
     def name(self) -> str:
@@ -113,6 +126,7 @@ class Membership:
                 "namespace": self._namespace,
                 "labels": {LABEL: "true"},
                 "annotations": {ADDRESS: address},
+                "ownerReferences": self._owners,
             },
             "spec": {
                 "holderIdentity": self._identity,

@@ -46,6 +46,7 @@ class Replicas:
         settings: ReplicaSettings | None = None,
         credentials: PeerCredentials | None = None,
         clock: Clock = uptime,
+        pod_uid: str = "",
     ) -> None:
         self._identity = identity
         self._address = address
@@ -53,7 +54,9 @@ class Replicas:
         self._settings = settings or ReplicaSettings()
         self._credentials = credentials
         self._clock = clock
-        self._membership = Membership(client, namespace, identity, self._settings.duration)
+        self._membership = Membership(
+            client, namespace, identity, self._settings.duration, pod_uid
+        )
         self._roster = Roster(identity)
         self._service = ReplicaService(
             identity,

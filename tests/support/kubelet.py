@@ -66,6 +66,8 @@ class Kubelet:
                 if wanted := source.get("serviceAccountToken"):
                     token = self.token(wanted["audience"], seconds=seconds)
                     files[wanted["path"]] = token
+                if "configMap" in source:
+                    files |= self._entries(source["configMap"])
                 for item in source.get("downwardAPI", {}).get("items", []):
                     key = item["fieldRef"]["fieldPath"].removeprefix("metadata.annotations['")
                     files[item["path"]] = self.pod["metadata"]["annotations"][key[:-2]]
@@ -84,6 +86,14 @@ class Kubelet:
         path = f"/api/v1/namespaces/{meta['namespace']}/serviceaccounts/{account}/token"
         token: str = self._plane.request("POST", path, {"spec": spec})["status"]["token"]
         return token
+
+    def _entries(self, source: Mapping[str, Any]) -> dict[str, str]:
+        """What a ConfigMap holds now, by the names the pod gives it."""
+        namespace = self.pod["metadata"]["namespace"]
+        path = f"/api/v1/namespaces/{namespace}/configmaps/{source['name']}"
+        data: dict[str, str] = self._plane.request("GET", path)["data"]
+        listed = source.get("items") or [{"key": each, "path": each} for each in data]
+        return {each["path"]: data[each["key"]] for each in listed}
 
     def _field(self, variable: Mapping[str, Any]) -> str:
         path = variable["valueFrom"]["fieldRef"]["fieldPath"]

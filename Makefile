@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2}'
 
 $(VENV)/.installed: pyproject.toml constraints.txt .ci/create-venv
 	@.ci/create-venv $(PYTHON) $(VENV)
@@ -30,6 +30,10 @@ tools: install ## Build the API server, helm, … for tests, once (minutes; envt
 .PHONY: test
 test: install ## Run every test
 	@$(BIN)/python -m pytest -n auto --dist worksteal -q $(PYTEST_ARGS)
+
+.PHONY: e2e
+e2e: install ## Install the chart and run the scenarios: on kind, or on a local control plane
+	@$(BIN)/python -m pytest -q e2e $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: install ## Check style, types, layers and generated files

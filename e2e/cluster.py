@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Cluster(Protocol):
@@ -23,6 +23,11 @@ class Cluster(Protocol):
         """An image whose ``python3`` runs the applications behind the gateway."""
         ...
 
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """For a shell in which ``kubectl`` and ``helm`` reach this cluster as its admin."""
+        ...
+
     def kubectl(self, *args: str, stdin: str = "") -> str:
         """Run kubectl as the cluster's admin; raises with what it says on stderr."""
         ...
@@ -37,6 +42,10 @@ class Cluster(Protocol):
 
     def kill(self, namespace: str, pod: str) -> None:
         """End a pod as a crash of its node would: no signal to catch, no hooks."""
+        ...
+
+    def requests(self) -> list[dict[str, Any]]:
+        """What the API server was asked, as audit events; none where it writes no audit log."""
         ...
 
     def log(self, namespace: str, pod: str, container: str) -> str:

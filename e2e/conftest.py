@@ -6,10 +6,13 @@ import json
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from e2e import readme
 from e2e.cluster import Cluster
 from e2e.kind import cluster as kind
 from e2e.local import cluster as local
@@ -40,9 +43,8 @@ def pytest_report_header() -> str:
     return f"e2e provider: {name or 'none'}" + (f" ({why})" if why else "")
 
 
-@pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster without FluxGate."""
+@contextmanager
+def _started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     try:
         binaries = Toolset.from_environment().found()
     except ToolsMissingError as error:
@@ -59,38 +61,44 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         pytest.skip(f"no cluster can be made here: {why}")
 
 
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The cluster of most scenarios, without FluxGate."""
+    with _started(tmp_path_factory) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def requests_before() -> list[dict[str, Any]]:
+    """The audit events (audit.k8s.io/v1) of clusters that are gone."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def lone_cluster(
+    tmp_path_factory: pytest.TempPathFactory, requests_before: list[dict[str, Any]]
+) -> Iterator[Cluster]:
+    """A cluster for releases that no other may stand beside."""
+    with _started(tmp_path_factory) as cluster:
+        yield cluster
+        requests_before += cluster.requests()
+
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 CHART = REPOSITORY / "charts" / "fluxgate"
+VALUES = REPOSITORY / "examples" / "kubernetes" / "values.yaml"
 SYSTEM = "fluxgate-system"
 _RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
 
 
 @pytest.fixture(scope="session")
-def release(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Release:
-    """The chart with its defaults, in a namespace that admits restricted pods only."""
-    values = tmp_path_factory.mktemp("values") / "values.json"
-    values.write_text(json.dumps(cluster.values))
+def release(cluster: Cluster) -> Release:
+    """The chart, installed as the README says, in a namespace that admits restricted pods only."""
     cluster.kubectl("create", "namespace", SYSTEM)
     cluster.kubectl("label", "namespace", SYSTEM, _RESTRICTED)
-    try:
-        _install(cluster, values)
-    except RuntimeError as error:
-        raise AssertionError(f"{error}\n{_state_of(cluster)}") from error
-    return Release("fluxgate", SYSTEM, values)
-
-
-def _install(cluster: Cluster, values: Path) -> None:
-    cluster.helm(
-        "install",
-        "fluxgate",
-        str(CHART),
-        "-n",
-        SYSTEM,
-        "-f",
-        str(values),
-        "--wait",
-        "--timeout=240s",
-    )
+    said = readme.run(readme.examples()[0].command, cluster.environment, seconds=300)
+    assert said == [], "\n".join((*said, _state_of(cluster)))
+    return Release("fluxgate", SYSTEM, VALUES)
 
 
 def _state_of(cluster: Cluster) -> str:

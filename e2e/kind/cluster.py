@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from pytest_kind import KindCluster as PytestKindCluster
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-IMAGE = "fluxgate:e2e"
+IMAGE = "fluxgate:0.1.0"
+"""As the README builds it."""
 
 
 class KindCluster:
@@ -33,6 +34,13 @@ class KindCluster:
         """The image that was loaded into the node."""
         repository, _, tag = IMAGE.partition(":")
         return {"image": {"repository": repository, "tag": tag, "pullPolicy": "Never"}}
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The programs that the cluster itself uses come first."""
+        folders = (self._kind.kubectl_path.parent, self._helm.parent)
+        path = ":".join((*map(str, folders), os.environ["PATH"]))
+        return {"KUBECONFIG": str(self._kind.kubeconfig_path.resolve()), "PATH": path}
 
     def kubectl(self, *args: str, stdin: str = "") -> str:
         """As the cluster's admin."""
@@ -63,6 +71,10 @@ class KindCluster:
     def kill(self, namespace: str, pod: str) -> None:
         """Without a grace period: the kubelet kills its containers."""
         self.kubectl("delete", "pod", "-n", namespace, pod, "--grace-period=0", "--force")
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Kind's API server writes no audit log."""
+        return []
 
     def log(self, namespace: str, pod: str, container: str) -> str:
         """By kubectl."""

@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from typing import Any, TypeVar
 from support.cluster import OwnControlPlane
 
 from e2e.local.control_plane import control_plane
-from e2e.local.images import Image, fluxgate_image, python_image
+from e2e.local.images import REPOSITORY, Image, fluxgate_image, python_image
 from e2e.local.network import PodNetwork
 from e2e.local.node import LocalNode
 from fluxgate_operator.envoy.locate import locate_envoy
@@ -37,15 +38,38 @@ class LocalCluster:
     name = "local control plane, pods as OCI containers by runc"
     application_image = f"{APPLICATION}:3"
 
-    def __init__(self, plane: OwnControlPlane, node: LocalNode, run: Callable[..., Any]) -> None:
+    def __init__(
+        self, plane: OwnControlPlane, node: LocalNode, run: Callable[..., Any], programs: Path
+    ) -> None:
         self.plane = plane
         self.node = node
         self._run = run
+        self._programs = programs
 
     @property
     def values(self) -> Mapping[str, object]:
         """The image by the name this node knows it by."""
         return {"image": {"repository": IMAGE, "tag": "local", "pullPolicy": "Never"}}
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """``kubectl port-forward`` needs a kubelet, so it is a program of ours here."""
+        programs = {
+            "helm": f'exec {self.plane.binaries["helm"]} "$@"',
+            "kubectl": f'if [ "$1" = port-forward ]; then shift;'
+            f' exec {sys.executable} -m e2e.local.port_forward {self.plane.binaries["kubectl"]} "$@";'
+            f' fi; exec {self.plane.binaries["kubectl"]} "$@"',
+        }
+        self._programs.mkdir(exist_ok=True)
+        for name, text in programs.items():
+            script = self._programs / name
+            script.write_text(f"#!/bin/sh\n{text}\n")
+            script.chmod(0o755)
+        return {
+            "KUBECONFIG": str(self.plane.kubeconfig),
+            "PATH": f"{self._programs}:{os.environ['PATH']}",
+            "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'tests'}",
+        }
 
     def kubectl(self, *args: str, stdin: str = "") -> str:
         """As the cluster's admin."""
@@ -97,6 +121,10 @@ class LocalCluster:
         for member in run.members:
             self._run(member.container.kill(SIGKILL))
 
+    def requests(self) -> list[dict[str, Any]]:
+        """From the audit log."""
+        return self.plane.audit_events()
+
     def log(self, namespace: str, pod: str, container: str) -> str:
         """From the file the container writes to."""
         return self.node.log(namespace, pod, container)
@@ -141,7 +169,7 @@ def local_cluster(
                 APPLICATION: python_image(),
             }
             with _node(plane, network, scratch / "node", images) as (node, run):
-                yield LocalCluster(plane, node, run)
+                yield LocalCluster(plane, node, run, scratch / "programs")
     finally:
         network.destroy()
 

@@ -20,7 +20,7 @@ from e2e.local.probes import passes, run_hook
 from e2e.local.runtime import Container
 from e2e.local.volumes import NamespaceLookup, Volumes
 from fluxgate_operator.kube.client import Document, KubeClient
-from fluxgate_operator.kube.errors import ConflictError, NotFoundError
+from fluxgate_operator.kube.errors import ConflictError, KubeError, NotFoundError
 from fluxgate_operator.kube.types import PODS
 
 _TICK = 0.1
@@ -85,6 +85,7 @@ class PodRun:
         volumes = Volumes(self.host.client, self.pod, self.address, self.folder / "volumes")
         try:
             await self._until_there(volumes)
+            await self._until_pulled()
             await self._live(volumes)
         except asyncio.CancelledError:
             await self._end()
@@ -101,6 +102,19 @@ class PodRun:
                 await asyncio.sleep(_TICK)
             else:
                 return
+
+    async def _until_pulled(self) -> None:
+        """Nothing stands for an image that does not exist: the pod says so, and waits for its end."""
+        spec = self.pod["spec"]
+        missing = {}
+        for container in (*spec.get("initContainers", ()), *spec["containers"]):
+            try:
+                self.host.image_of(container["image"])
+            except LookupError as error:
+                missing[container["name"]] = str(error)
+        if missing:
+            await self._write(_not_pulled(spec, missing))
+            await asyncio.Event().wait()
 
     async def _live(self, volumes: Volumes) -> None:
         spec = self.pod["spec"]
@@ -122,7 +136,8 @@ class PodRun:
         self.phase = "Running"
         while not await self._over(volumes):
             await asyncio.sleep(_TICK)
-            await volumes.refresh()
+            with contextlib.suppress(LookupError, KubeError):  # what is gone stays as it was
+                await volumes.refresh()
             await self._report(self.phase)
         await self._end()
         await self._report(self.phase)
@@ -256,8 +271,10 @@ class PodRun:
     async def _report(self, phase: str) -> None:
         """Write the status when it says something new."""
         status = self._status(phase)
-        if status == self._written:
-            return
+        if status != self._written:
+            await self._write(status)
+
+    async def _write(self, status: Document) -> None:
         metadata = self.pod["metadata"]
         stamped = _with_times(status, self._written)
         try:
@@ -296,6 +313,30 @@ class PodRun:
 def _pod_level(security: Mapping[str, Any]) -> dict[str, Any]:
     names = ("runAsUser", "runAsGroup", "fsGroup")
     return {name: security[name] for name in names if name in security}
+
+
+def _not_pulled(spec: Mapping[str, Any], missing: Mapping[str, str]) -> Document:
+    """A pod's status as long as images are missing, whose words are given by container."""
+
+    def status(container: Mapping[str, Any]) -> Document:
+        name = container["name"]
+        waiting = {"reason": "PodInitializing"}
+        if name in missing:
+            waiting = {"reason": "ImagePullBackOff", "message": missing[name]}
+        common = {"name": name, "image": container["image"], "imageID": "", "restartCount": 0}
+        return {**common, "ready": False, "started": False, "state": {"waiting": waiting}}
+
+    return {
+        "phase": "Pending",
+        "conditions": [
+            {"type": "Initialized", "status": "False"},
+            {"type": "ContainersReady", "status": "False", "reason": "ContainersNotReady"},
+            {"type": "Ready", "status": "False", "reason": "ContainersNotReady"},
+            {"type": "PodScheduled", "status": "True"},
+        ],
+        "containerStatuses": [status(each) for each in spec["containers"]],
+        "initContainerStatuses": [status(each) for each in spec.get("initContainers", ())],
+    }
 
 
 def _container_status(member: Member) -> Document:

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from support.curl import curl_folder
 
-_SECTION = re.compile(r"<!-- checked -->(.*?)<!-- /checked -->", re.DOTALL)
+CHECKED = "checked"
+_SECTION = "<!-- {} -->(.*?)<!-- /checked -->"
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -29,9 +30,12 @@ class Example:
     answer: tuple[str, ...]
 
 
-def checked_examples(markdown: str) -> Iterator[Example]:
-    """Every ``$ command`` with its answer between ``<!-- checked -->`` and ``<!-- /checked -->``."""
-    for section in _SECTION.findall(markdown):
+def checked_examples(markdown: str, mark: str = CHECKED) -> Iterator[Example]:
+    """Every ``$ command`` with its answer between ``<!-- checked -->`` and ``<!-- /checked -->``.
+
+    Another ``mark`` in the place of the first ``checked`` tells sections for other tests apart.
+    """
+    for section in re.findall(_SECTION.format(re.escape(mark)), markdown, re.DOTALL):
         for block in _BLOCK.findall(section):
             command = ""
             answer: list[str] = []

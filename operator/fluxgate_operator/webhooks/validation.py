@@ -8,6 +8,7 @@ it can be repaired step by step. The messages are those of ``fluxgate validate``
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -22,6 +23,13 @@ from fluxgate.translator import TranslateCache, TranslateOptions, translate
 REFUSED = frozenset(
     {Reason.INVALID, Reason.CONFLICTED, Reason.HOST_NOT_ALLOWED, Reason.UNSUPPORTED_TYPE}
 )
+
+
+_LATE = re.compile(
+    r"(?:; )?[\w.\[\]]+: (?:Service|Secret) \S+ does not exist; create it(?: or correct the name)?"
+)
+"""Services and Secrets are known only once a stored object refers to them, so that a new one is
+told nothing of those it brings up first; its status will say it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +66,11 @@ class Validator:
             for each in status.conditions
             if each.status and each.reason is Reason.PARTIALLY_ACCEPTED
         ]
-        warnings = tuple(f"{each.reason}: {each.message}" for each in (*wrong, *partial))
+        warnings = tuple(
+            f"{each.reason}: {said}"
+            for each in (*wrong, *partial)
+            if (said := _LATE.sub("", each.message).removeprefix("; "))
+        )
         accepted = _refusal(wrong)
         if accepted is None:
             return Judgement(warnings=warnings)

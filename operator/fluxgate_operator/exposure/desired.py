@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fluxgate.api.v1alpha1 import GatewayConfig
 from fluxgate.ir import Gateway
 from fluxgate_operator.exposure.hosts import Way, served
-from fluxgate_operator.exposure.ingress import foreign_certificates, ingresses
+from fluxgate_operator.exposure.ingress import ingresses
 from fluxgate_operator.exposure.marks import marked
 from fluxgate_operator.exposure.openshift import routes
 from fluxgate_operator.exposure.service import inner_service, outer_service
@@ -47,7 +47,6 @@ def desired(
     reachable, others = _reachable(ways)
     if exposure.kind == "Ingress":
         made = ingresses(config, reachable, controller)
-        others += foreign_certificates(config, reachable)
     else:
         made = routes(config, reachable)
     own = () if exposure.service_name else (inner_service(config),)

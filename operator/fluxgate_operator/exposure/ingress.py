@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fluxgate.api.v1alpha1 import GatewayConfig, duration_ms
-from fluxgate.api.v1alpha1.gatewayconfig import Listener
 from fluxgate.routing.hosts import ANY
 from fluxgate_operator.exposure.hosts import Way
 from fluxgate_operator.exposure.marks import digest, object_name
@@ -88,27 +87,6 @@ def _rule(config: GatewayConfig, way: Way) -> dict[str, Any]:
     return {**host, "http": {"paths": paths}}
 
 
-def foreign_certificates(config: GatewayConfig, ways: Iterable[Way]) -> tuple[str, ...]:
-    """Words about the listeners whose certificate no Ingress can name (IngressTLS.secretName)."""
-    if config.spec.exposure.tls_secret_ref is not None:
-        return ()
-    names = {way.secure.name for way in ways if way.secure is not None and way.host != ANY}
-    return tuple(
-        f"the certificate of the listener {name} is in another namespace, so its hosts have no TLS "
-        "in the Ingress; name a Secret in spec.exposure.tlsSecretRef"
-        for name in sorted(names)
-        if _certificate(config, next(each for each in config.spec.listeners if each.name == name))
-        is None
-    )
-
-
-def _certificate(config: GatewayConfig, listener: Listener) -> str | None:
-    if listener.tls is None:
-        return None
-    chosen = listener.tls.certificate_refs[0]
-    return chosen.name if chosen.namespace in (None, config.metadata.namespace) else None
-
-
 def _tls(config: GatewayConfig, ways: list[Way]) -> list[dict[str, Any]]:
     """The certificate of the exposure for all hosts, else that of the listener that serves each."""
     chosen = config.spec.exposure.tls_secret_ref
@@ -116,8 +94,12 @@ def _tls(config: GatewayConfig, ways: list[Way]) -> list[dict[str, Any]]:
     for way in ways:
         if way.host == ANY:
             continue
-        listed = _certificate(config, way.secure) if way.secure is not None else None
-        secret = chosen.name if chosen is not None else listed
-        if secret is not None:
-            hosts_of.setdefault(secret, []).append(way.host)
+        if chosen is not None:
+            secret = chosen.name
+        elif way.secure is not None and way.secure.tls is not None:
+            # of our own namespace: a listener takes no other
+            secret = way.secure.tls.certificate_refs[0].name
+        else:
+            continue
+        hosts_of.setdefault(secret, []).append(way.host)
     return [{"hosts": hosts, "secretName": secret} for secret, hosts in sorted(hosts_of.items())]

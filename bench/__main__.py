@@ -1,8 +1,9 @@
 """Run the benchmarks and write ``bench/results.md``.
 
-python -m bench             everything, as in results.md (about 20 minutes)
+python -m bench             everything, as in results.md (about 30 minutes)
 python -m bench --quick     smaller tables and shorter runs, printed only
 python -m bench lookup …    only the named parts: lookup pipeline propagation edits
+                            kubernetes statuses (a real API server: `make tools`)
 """
 
 from __future__ import annotations
@@ -13,10 +14,21 @@ import platform
 import sys
 from pathlib import Path
 
-from bench import edits, lookup, pipeline, propagation, report
+from bench import (
+    edits,
+    kubernetes,
+    lookup,
+    pipeline,
+    propagation,
+    report,
+    report_kubernetes,
+    statuses,
+    statuses_cluster,
+)
+from bench.cluster import require_tools
 from bench.harness import BenchError
 
-PARTS = ("lookup", "pipeline", "propagation", "edits")
+PARTS = ("lookup", "pipeline", "propagation", "edits", "kubernetes", "statuses")
 
 
 def main() -> int:
@@ -30,7 +42,10 @@ def main() -> int:
         parser.error(f"unknown part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     sections = [_heading(quick=arguments.quick)]
     try:
-        for part in arguments.parts or PARTS:
+        parts = arguments.parts or PARTS
+        if {"kubernetes", "statuses"} & set(parts):
+            require_tools()  # now, and not after twenty minutes
+        for part in parts:
             print(f"… {part}", file=sys.stderr, flush=True)
             sections.append(_section(part, quick=arguments.quick))
             print(sections[-1], flush=True)
@@ -63,7 +78,22 @@ def _section(part: str, *, quick: bool) -> str:
         return report.propagation(
             shared + propagation.run(tables, samples=samples, own_upstream=True)
         )
-    return report.edits(edits.run(edits=40 if quick else 200, table=100 if quick else 1_000))
+    if part == "edits":
+        return report.edits(edits.run(edits=40 if quick else 200, table=100 if quick else 1_000))
+    return _kubernetes(quick=quick) if part == "kubernetes" else _statuses(quick=quick)
+
+
+def _kubernetes(*, quick: bool) -> str:
+    plan = kubernetes.Plan(10, 3, 5.0, 5.0) if quick else kubernetes.Plan()
+    return report_kubernetes.kubernetes(
+        kubernetes.run((100, 1_000) if quick else kubernetes.SIZES, plan)
+    )
+
+
+def _statuses(*, quick: bool) -> str:
+    sizes = (1_000,) if quick else statuses.SIZES
+    floods = statuses_cluster.run(1_000 if quick else 5_000, (8, 16) if quick else (8, 16, 32))
+    return report_kubernetes.statuses(statuses.run(sizes)) + report_kubernetes.floods(floods)
 
 
 if __name__ == "__main__":

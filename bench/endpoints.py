@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import http.client
 import socket
 import threading
 import time
@@ -18,12 +17,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from bench import configs
+from bench.answers import Answers
 from bench.cluster import NAMESPACE, Cluster
 from bench.harness import BenchError
 from fluxgate_operator.kube.client import Document
 from fluxgate_operator.kube.types import ENDPOINT_SLICES, SERVICES
 
 NAME = "moving"
+PATH = f"/{NAME}"
+_PAUSE = 0.02
+"""So that a move is not measured together with the one before."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -74,48 +77,44 @@ def _slice(address: str, port: int) -> Document:
 
 
 async def measure(made: Cluster, listener: int, samples: int) -> list[float]:
-    """Move the endpoint so many times; milliseconds from before the request each."""
+    """Move the endpoint so many times; milliseconds from before the request, each."""
     address = own_address()
-    with _server(address) as one, _server(address) as two:
-        spec: Any = {"ports": [{"name": "http", "port": 80, "targetPort": 8080}]}
-        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": NAME}, "spec": spec}
-        await made.client.create(SERVICES, NAMESPACE, service)
-        await made.client.create(ENDPOINT_SLICES, NAMESPACE, _slice(address, one))
-        backend: Any = configs.resource("Backend", NAME, {"service": {"name": NAME, "port": 80}})
-        route: Any = configs.resource(
-            "Route",
-            NAME,
-            {
-                "matches": [{"path": {"value": f"/{NAME}"}}],
-                "auth": {"mode": "None"},
-                "backends": [{"kind": "Backend", "name": NAME}],
-            },
-        )
-        await made.create(backend, route)
-        await _answered_by(listener, one, 30)
+    with (
+        _server(address) as one,
+        _server(address) as two,
+        contextlib.closing(Answers(listener)) as answers,
+    ):
+        await _make(made, _slice(address, one))
+        await answers.until(PATH, (200, str(one)), 30)
         found = []
         for number in range(samples):
             port = (two, one)[number % 2]
             patch = {"ports": _slice(address, port)["ports"]}
             began = time.perf_counter()
             await made.client.merge_patch(ENDPOINT_SLICES, NAMESPACE, NAME, patch)
-            await _answered_by(listener, port, 30)
-            found.append((time.perf_counter() - began) * 1000)
+            served = await answers.until(PATH, (200, str(port)), 30)
+            found.append((served - began) * 1000)
+            await asyncio.sleep(_PAUSE)
+        await made.delete(*_ours())
+        await made.client.delete(ENDPOINT_SLICES, NAMESPACE, NAME)
+        await made.client.delete(SERVICES, NAMESPACE, NAME)
         return found
 
 
-async def _answered_by(listener: int, port: int, seconds: float) -> None:
-    deadline = time.perf_counter() + seconds
-    while await asyncio.to_thread(_answer, listener) != str(port):
-        if time.perf_counter() > deadline:
-            raise BenchError(f"requests did not go to the new endpoint within {seconds:.0f} s")
-        await asyncio.sleep(0.0005)
+async def _make(made: Cluster, endpoints: Document) -> None:
+    spec: Any = {"ports": [{"name": "http", "port": 80, "targetPort": 8080}]}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": NAME}, "spec": spec}
+    await made.client.create(SERVICES, NAMESPACE, service)
+    await made.client.create(ENDPOINT_SLICES, NAMESPACE, endpoints)
+    await made.create(*_ours())
 
 
-def _answer(listener: int) -> str:
-    connection = http.client.HTTPConnection("127.0.0.1", listener, timeout=5)
-    try:
-        connection.request("GET", f"/{NAME}")
-        return connection.getresponse().read().decode()
-    finally:
-        connection.close()
+def _ours() -> tuple[Document, Document]:
+    backend: Any = configs.resource("Backend", NAME, {"service": {"name": NAME, "port": 80}})
+    spec: Any = {
+        "matches": [{"path": {"value": PATH}}],
+        "auth": {"mode": "None"},
+        "backends": [{"kind": "Backend", "name": NAME}],
+    }
+    route: Any = configs.resource("Route", NAME, spec)
+    return backend, route

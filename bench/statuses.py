@@ -13,6 +13,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import structlog
 
@@ -86,8 +87,20 @@ def worst(read: Callable[[], object], prepare: Callable[[int], object]) -> float
     return max(found) * 1000
 
 
-def measure(routes: int) -> tuple[float, ...]:
-    """Milliseconds: nothing, one route, a node's step, a node that comes, all that go."""
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """The longest read of all statuses after each of these, milliseconds."""
+
+    routes: int
+    nothing: float
+    one_route: float
+    node_step: float
+    node_comes: float
+    all_nodes_go: float
+
+
+def measure(routes: int) -> Reads:
+    """With so many routes, each with an upstream of its own."""
     world = World(routes)
     world.serve()
     world.read()
@@ -124,19 +137,25 @@ def measure(routes: int) -> tuple[float, ...]:
             for node in world.nodes:
                 node.close()
 
-    return nothing, changed, stepped, came, worst(world.read, all_restart)
+    return Reads(routes, nothing, changed, stepped, came, worst(world.read, all_restart))
 
 
-async def main() -> None:
+def run(sizes: tuple[int, ...]) -> list[Reads]:
+    """Measure every size."""
+
+    async def measured() -> list[Reads]:
+        return [measure(each) for each in sizes]
+
+    return asyncio.run(measured())
+
+
+def main() -> None:
     """Print the table."""
-    print(
-        "| routes, each with an upstream | nothing | one route | a node's step | a node comes | all nodes go |"
-    )
-    print("|---|---|---|---|---|---|")
-    for routes in map(int, sys.argv[1:]) if sys.argv[1:] else SIZES:
-        cells = " | ".join(f"{each:.1f} ms" for each in measure(routes))
-        print(f"| {routes:,} | {cells} |", flush=True)
+    from bench import report_kubernetes  # noqa: PLC0415 - it imports this module
+
+    sizes = tuple(map(int, sys.argv[1:])) or SIZES
+    print(report_kubernetes.statuses(run(sizes)))
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

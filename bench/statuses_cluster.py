@@ -1,7 +1,6 @@
-"""What writing statuses costs: ``python -m bench.statuses_cluster KUBECONFIG [objects]`` (10,000).
+"""What writing statuses costs: ``python -m bench.statuses_cluster [objects]`` (10,000).
 
-Against the API server of that kubeconfig, with our CRDs, in a namespace ``status-bench`` of its
-own, which is left behind. Every object gets a new status at once; meanwhile, every half second,
+Against an API server of its own (etcd without fsync). Every object gets a new status at once; meanwhile, every half second,
 one more object does. Shown: statuses a second, requests for each, how long those single ones took
 from the change to the API server's answer to a reader, and the longest CPU time of the event loop
 between two turns of a task that is always ready. What is there before is kept from Python's collector, as the controller does it.
@@ -10,19 +9,19 @@ between two turns of a task that is always ready. What is there before is kept f
 from __future__ import annotations
 
 import asyncio
-import statistics
 import sys
 import time
-from pathlib import Path
+from dataclasses import dataclass
 
 import structlog
 
+from bench import configs
+from bench.cluster import api_server
 from fluxgate.resources import ObjectRef
 from fluxgate.status import Condition, ConditionType, ObjectStatus, Reason
 from fluxgate_operator.collector import settle_collector
 from fluxgate_operator.kube.access import load_access
 from fluxgate_operator.kube.client import KubeClient
-from fluxgate_operator.kube.errors import ConflictError
 from fluxgate_operator.kube.types import NAMESPACES, OUR_TYPES
 from fluxgate_operator.providers.kubernetes.intake import ObjectFacts
 from fluxgate_operator.statuses import StatusSettings, StatusWriter
@@ -54,36 +53,38 @@ def status(ref: ObjectRef, words: str) -> ObjectStatus:
 
 
 async def fill(client: KubeClient, count: int) -> None:
-    """Create what is not there."""
-    try:
-        await client.create(NAMESPACES, None, {"metadata": {"name": NAMESPACE}})
-    except ConflictError:
-        print("the namespace is there already", file=sys.stderr)
-    there = {each["metadata"]["name"] for each in (await client.list(ROUTES, NAMESPACE)).items}
-    missing = [f"r{number}" for number in range(count) if f"r{number}" not in there]
+    """Create so many Routes, in a namespace of their own."""
+    await client.create(NAMESPACES, None, {"metadata": {"name": NAMESPACE}})
+    missing = [f"r{number}" for number in range(count)]
 
     async def work() -> None:
         while missing:
             name = missing.pop()
-            spec = {
-                "matches": [{"path": {"type": "Prefix", "value": f"/{name}"}}],
-                "backends": [{"name": "b"}],
-            }
-            body = {
-                "apiVersion": ROUTES.api_version,
-                "kind": "Route",
-                "metadata": {"name": name},
-                "spec": spec,
-            }
-            await client.create(ROUTES, NAMESPACE, body)
+            await client.create(ROUTES, NAMESPACE, configs.route(name, f"/{name}", "b"))
 
     async with asyncio.TaskGroup() as group:
         for _ in range(32):
             group.create_task(work())
 
 
-async def measure(client: KubeClient, concurrency: int) -> str:
-    """One flood; a row of the table."""
+@dataclass(frozen=True, slots=True)
+class Flood:
+    """All statuses written at once, ``concurrency`` at a time, and single ones meanwhile."""
+
+    objects: int
+    concurrency: int
+    rate: float
+    """Statuses a second."""
+    requests: float
+    """For each status."""
+    single_ms: tuple[float, ...]
+    stall_ms: float
+    cpu_ms: float
+    """For each status, the benchmark's readers included."""
+
+
+async def measure(client: KubeClient, concurrency: int) -> Flood:
+    """One flood."""
     facts = Facts()
     for each in (await client.list(ROUTES, NAMESPACE)).items:
         meta = each["metadata"]
@@ -132,28 +133,37 @@ async def measure(client: KubeClient, concurrency: int) -> str:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     written = writer.counters.written
-    return (
-        f"| {len(statuses):,} | {concurrency} | {written / seconds:.0f}/s "
-        f"| {(written + writer.counters.conflicts) / written:.2f} "
-        f"| {statistics.median(single) * 1000:.0f} / {max(single) * 1000:.0f} ms "
-        f"| {max(stalls) * 1000:.1f} ms | {cpu / written * 1000:.2f} ms |"
+    return Flood(
+        len(statuses),
+        concurrency,
+        written / seconds,
+        (written + writer.counters.conflicts) / written,
+        tuple(each * 1000 for each in single),
+        max(stalls) * 1000,
+        cpu / written * 1000,
     )
 
 
-async def main() -> None:
+def run(objects: int, concurrencies: tuple[int, ...]) -> list[Flood]:
+    """One flood after the other, on one API server."""
+
+    async def measured() -> list[Flood]:
+        async with api_server() as (plane, _):
+            access = await load_access(plane.kubeconfig, None, {})
+            async with KubeClient(access, connections=64) as client:
+                await fill(client, objects)
+                return [await measure(client, each) for each in concurrencies]
+
+    return asyncio.run(measured())
+
+
+def main() -> None:
     """Print the table."""
-    count = int(sys.argv[2]) if len(sys.argv) > 2 else 10_000
-    access = await load_access(Path(sys.argv[1]), None, {})
-    async with KubeClient(access, connections=64) as client:
-        await fill(client, count)
-        print(
-            "| objects | at a time | statuses | requests each | a single one, median / max |",
-            end="",
-        )
-        print(" longest stall | CPU each, readers included |\n|---|---|---|---|---|---|---|")
-        for concurrency in (8, 16, 32):
-            print(await measure(client, concurrency), flush=True)
+    from bench import report_kubernetes  # noqa: PLC0415 - it imports this module
+
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    print(report_kubernetes.floods(run(count, (8, 16, 32))))
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

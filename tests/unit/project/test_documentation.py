@@ -116,14 +116,22 @@ def test_the_guide_says_what_to_do_about_a_reason(reason: Reason) -> None:
     assert re.search(rf"^\|.*\| `{reason}` \|", GUIDE.read_text(), re.MULTILINE)
 
 
-def test_the_guide_names_the_metrics_there_are_and_no_others() -> None:
-    modules = (ROOT / "operator").rglob("*.py")
-    sources = "".join(path.read_text() for path in modules)
+def metric_families() -> set[str]:
+    """Without prefix and suffix, as the controller's modules name them."""
+    sources = "".join(path.read_text() for path in (ROOT / "operator").rglob("*.py"))
     known = set(re.findall(r'"fluxgate_controller_([a-z_]+)"', sources))
     known |= set(re.findall(r'\{_PREFIX\}([a-z_]+)"', Path(metrics_state.__file__).read_text()))
-    known |= set(re.findall(r'\("([a-z_]+)", "[a-z]+", "[^"]+"\): lambda', sources))
+    return known | set(re.findall(r'\("([a-z_]+)", "[a-z]+", "[^"]+"\): lambda', sources))
+
+
+def test_the_guide_names_the_metrics_there_are_and_no_others() -> None:
     named = set(re.findall(r"fluxgate_controller_([a-z_]+)", GUIDE.read_text()))
-    assert {re.sub(r"_(total|info)$", "", each) for each in named} == known
+    assert {re.sub(r"_(total|info)$", "", each) for each in named} == metric_families()
+
+
+def test_the_page_of_commands_names_every_metric() -> None:
+    page = (DOCS / "cli.md").read_text()
+    assert {each for each in metric_families() if each not in page} == set()
 
 
 def test_every_command_has_a_row_in_the_page_of_commands() -> None:

@@ -77,7 +77,7 @@ class ExposedObjects:
                     if type_ is OPENSHIFT_ROUTES:
                         found.unknown[type_.kind, namespace] = _NO_OPENSHIFT
                 except ForbiddenError as error:
-                    words = f"a {type_.kind} cannot be made here: {error}"
+                    words = f"{type_.plural.capitalize()} are out of reach here: {error}"
                     found.unknown[type_.kind, namespace] = words
                 else:
                     _add(found, type_, listing.items)

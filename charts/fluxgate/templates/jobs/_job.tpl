@@ -25,6 +25,8 @@ metadata:
 spec:
   backoffLimit: {{ $root.Values.jobs.backoffLimit }}
   activeDeadlineSeconds: {{ $root.Values.jobs.activeDeadlineSeconds }}
+  # Helm leaves a Job that failed, also at uninstall
+  ttlSecondsAfterFinished: {{ $root.Values.jobs.ttlSecondsAfterFinished }}
   template:
     metadata:
       labels:

@@ -1,0 +1,233 @@
+"""A release from its installation to its end, by Helm, in a cluster of its own."""
+
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+
+from e2e.application import echo
+from e2e.load import Load
+from e2e.manifests import route, text
+from e2e.waiting import eventually
+
+CHART = str(Path(__file__).resolve().parents[1] / "charts" / "fluxgate")
+RELEASE, SYSTEM, TEAM = "shop", "shop-system", "team"
+GATEWAY, CONTROLLER = f"{RELEASE}-fluxgate-gateway", f"{RELEASE}-fluxgate-controller"
+ROUTES = "routes.gateway.fluxgate.io"
+KINDS = {"apikeys", "backends", "gatewayconfigs", "plugins", "routes", "tenants", "upstreams"}
+
+
+class Helm:
+    """Helm commands on the one release; values go by file."""
+
+    def __init__(self, cluster, folder):
+        self._cluster, self._folder = cluster, folder
+
+    def change(self, verb, *flags, **values):
+        file = self._folder / "values.json"
+        file.write_text(json.dumps({**self._cluster.values, **values}))
+        self(verb, RELEASE, CHART, "-f", str(file), "--wait", *flags)
+
+    def __call__(self, *arguments):
+        return self._cluster.helm(*arguments, "-n", SYSTEM)
+
+
+@pytest.fixture
+def helm(lone_cluster, tmp_path):
+    return Helm(lone_cluster, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def cluster(lone_cluster):
+    """With the namespaces of the release and of a team, and an application in each."""
+    for namespace in (SYSTEM, TEAM):
+        lone_cluster.kubectl("create", "namespace", namespace)
+        lone_cluster.kubectl(
+            "label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted"
+        )
+        echo(lone_cluster, namespace, "shop")
+    return lone_cluster
+
+
+def everything(cluster):
+    """Every object of every kind, but for what the cluster itself writes as it runs."""
+    kinds = set(cluster.kubectl("api-resources", "--verbs=list", "-o", "name").split())
+    kinds -= {"events", "events.events.k8s.io"}
+    listed = cluster.kubectl(
+        *("get", ",".join(sorted(kinds)), "-A", "--ignore-not-found", "--no-headers"),
+        *("-o", "custom-columns=K:.kind,N:.metadata.namespace,M:.metadata.name"),
+    )
+    return {tuple(line.split()) for line in listed.splitlines()}
+
+
+def declared(path):
+    """The spec of a Route to the application, as values and catalogues have it."""
+    return {
+        "spec": {
+            "matches": [{"path": {"value": path}}],
+            "backends": [{"kind": "Service", "name": "shop", "port": 8000}],
+        }
+    }
+
+
+def catalog(*names):
+    routes = [{"name": name, **declared(f"/{name}")} for name in names]
+    return {"catalog": json.dumps({"version": 1, "routes": routes})}
+
+
+def status_of(url, path):
+    return httpx.get(f"{url}{path}").status_code
+
+
+def served(url, *paths):
+    eventually(
+        f"{paths} served", lambda: [status_of(url, each) for each in paths] == [200] * len(paths)
+    )
+
+
+def pods(cluster, component):
+    label = f"app.kubernetes.io/component={component}"
+    return json.loads(cluster.kubectl("get", "pods", "-n", SYSTEM, "-l", label, "-o", "json"))[
+        "items"
+    ]
+
+
+def refused(cluster):
+    """What the controller asked for and may not have."""
+    user = f"system:serviceaccount:{SYSTEM}:{CONTROLLER}"
+    return [
+        (each["verb"], each["requestURI"])
+        for each in cluster.requests()
+        if each["user"]["username"] == user and each["responseStatus"]["code"] == 403
+    ]
+
+
+V1 = {
+    "routes": {"stays": declared("/stays"), "changes": declared("/old"), "goes": declared("/goes")},
+    "publicRoutes": catalog("public"),
+}
+V2 = {
+    "routes": {"stays": declared("/stays"), "changes": declared("/new")},
+    "publicRoutes": catalog("public", "later"),
+    "gateway": {"replicas": 3},
+    "controller": {"logLevel": "debug"},
+}
+
+
+def test_a_release_is_installed_changed_broken_rolled_back_and_removed(cluster, helm):
+    before = everything(cluster)
+    helm.change("install", **V1)
+    with cluster.reach(SYSTEM, GATEWAY, 80) as url:
+        served(url, "/stays", "/old", "/goes", "/public")
+        helm("test", RELEASE, "--timeout=60s")
+        cluster.kubectl("apply", "-f", "-", stdin=text(route(TEAM, "mine", "/mine", "shop")))
+        served(url, "/mine")
+        with Load(f"{url}/stays") as load:
+            upgraded(cluster, helm, url)
+            broken(cluster, helm, url)
+            helm("rollback", RELEASE, "1", "--wait", "--timeout=120s")
+            served(url, "/stays", "/old", "/goes", "/public", "/mine")
+            eventually("not /new", lambda: status_of(url, "/new") == 404)
+        assert load.failed == {}
+        assert load.total > 300
+    assert refused(cluster) == []
+    gone(cluster, helm, before)
+
+
+def upgraded(cluster, helm, url):
+    """To the second version; the release before did not have Tenants."""
+    cluster.kubectl("delete", "crd", "tenants.gateway.fluxgate.io")
+    helm.change("upgrade", "--timeout=120s", **V2)
+    served(url, "/stays", "/new", "/public", "/later", "/mine")
+    eventually("gone", lambda: [status_of(url, each) for each in ("/old", "/goes")] == [404, 404])
+    assert len(pods(cluster, "gateway")) == 3
+    assert "tenants.gateway.fluxgate.io" in cluster.kubectl("get", "crd", "-o", "name")
+
+
+def broken(cluster, helm, url):
+    """An upgrade to an image that does not exist."""
+    missing = {**cluster.values, "image": {"repository": "nowhere.example.com/fluxgate"}}
+    jobs = {"activeDeadlineSeconds": 4, "ttlSecondsAfterFinished": 1}
+    with pytest.raises(Exception, match="shop-fluxgate-crds"):  # the hook before anything else
+        helm.change("upgrade", "--timeout=30s", **{**V2, **missing, "jobs": jobs})
+    with pytest.raises(Exception, match="not ready"):
+        helm.change("upgrade", "--timeout=8s", **{**V2, **missing, "crds": {"upgrade": False}})
+    waiting = {
+        status["state"]["waiting"]["reason"]
+        for each in pods(cluster, "controller")
+        for status in each["status"].get("containerStatuses", ())
+        if "waiting" in status["state"]
+    }
+    assert waiting == {"ImagePullBackOff"}
+    ready = [each for each in pods(cluster, "controller") if is_ready(each)]
+    assert len(ready) == 2
+    served(url, "/stays", "/mine")
+
+
+def is_ready(pod):
+    return ("Ready", "True") in {
+        (each["type"], each["status"]) for each in pod["status"]["conditions"]
+    }
+
+
+def gone(cluster, helm, before):
+    """Nothing is left but definitions and what users made."""
+    helm("uninstall", RELEASE, "--wait", "--timeout=60s")
+    kept = {
+        *(("CustomResourceDefinition", "<none>", f"{each}.gateway.fluxgate.io") for each in KINDS),
+        ("APIService", "<none>", "v1alpha1.gateway.fluxgate.io"),
+        ("Route", TEAM, "mine"),
+    }
+    eventually(
+        "as before",
+        lambda: everything(cluster) - before == kept or print_left(cluster, before, kept),
+    )
+    assert before - everything(cluster) == set()
+
+
+def print_left(cluster, before, kept):
+    raise AssertionError(f"left: {sorted(everything(cluster) - before - kept)}")
+
+
+def test_a_namespaced_release_serves_what_it_watches_and_asks_for_nothing_else(cluster, helm):
+    """Rights in two namespaces, Envoy as a DaemonSet, neither Ingresses nor webhooks."""
+    helm.change(
+        "install",
+        controller={"watchNamespaces": [SYSTEM, TEAM], "replicas": 1},
+        gateway={"kind": "DaemonSet"},
+        ingressClass={"enabled": False},
+        webhooks={"enabled": False},
+        routes={"home": declared("/home")},
+    )
+    cluster.kubectl("create", "namespace", "elsewhere")
+    elsewhere = route("elsewhere", "theirs", "/theirs", "shop")
+    cluster.kubectl("apply", "-f", "-", stdin=text(route(TEAM, "mine", "/mine", "shop"), elsewhere))
+    with cluster.reach(SYSTEM, GATEWAY, 80) as url:
+        served(url, "/home", "/mine")
+        assert status_of(url, "/theirs") == 404
+    (daemon_set,) = json.loads(cluster.kubectl("get", "daemonsets", "-n", SYSTEM, "-o", "json"))[
+        "items"
+    ]
+    assert daemon_set["status"]["numberReady"] == 1
+    theirs = json.loads(cluster.kubectl("get", ROUTES, "-n", "elsewhere", "theirs", "-o", "json"))
+    assert "status" not in theirs
+    of_cluster = cluster.kubectl(
+        "get", "ingressclasses,mutatingwebhookconfigurations,validatingwebhookconfigurations"
+    )
+    assert of_cluster == ""
+    assert refused_now(cluster) == []
+    helm("uninstall", RELEASE, "--wait", "--timeout=60s")
+
+
+def refused_now(cluster):
+    """Since the release before was removed, whose controllers lost their rights before they ended."""
+    started = pods(cluster, "controller")[0]["metadata"]["creationTimestamp"]
+    user = f"system:serviceaccount:{SYSTEM}:{CONTROLLER}"
+    return [
+        (each["verb"], each["requestURI"])
+        for each in cluster.requests()
+        if each["user"]["username"] == user
+        and each["requestReceivedTimestamp"] >= started
+        and each["responseStatus"]["code"] == 403
+    ]

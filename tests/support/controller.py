@@ -109,6 +109,7 @@ def controller(
     watch: Sequence[str] = (),
     ready: bool = True,
     environ: Mapping[str, str] | None = None,
+    insecure: bool = True,
 ) -> Iterator[ControllerProcess]:
     """Start ``fluxgate controller`` on free ports; SIGTERM at the end.
 
@@ -120,7 +121,8 @@ def controller(
     with tempfile.TemporaryDirectory(prefix="controller-") as scratch:
         folder = Path(scratch)
         command = [
-            *(*COMMAND, "controller", "--kubeconfig", str(kubeconfig), "--insecure"),
+            *(*COMMAND, "controller", "--kubeconfig", str(kubeconfig)),
+            *(("--insecure",) if insecure else ()),
             *("--namespace", namespace, "--identity", identity),
             *("--xds-port", str(xds_port), "--http-port", str(http_port)),
             *(part for name in watched for part in ("--watch-namespace", name)),

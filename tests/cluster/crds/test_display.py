@@ -83,6 +83,19 @@ def test_get_shows_the_columns_and_the_conditions(
         assert row.split()[-3:-1] == ["True", "False"]
 
 
+def test_the_end_of_a_key_is_shown_as_a_time_not_as_an_age(
+    control_plane: ControlPlane, namespace: str
+):
+    # kubectl shows a column of type date as an age, and an age below zero as <invalid>
+    spec = next(each.spec for each in GOOD if each.kind == "ApiKey")
+    body = document("ApiKey", {**spec, "expiresAt": "2100-01-01T00:00:00Z"})
+    body["metadata"] = {"name": "x", "namespace": namespace}
+    control_plane.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(body))
+    shown = control_plane.kubectl("get", "fgk", "x", f"--namespace={namespace}", "-o", "wide")
+    assert "2100-01-01T00:00:00Z" in shown
+    assert "<invalid>" not in shown
+
+
 def test_the_category_lists_all_kinds_at_once(control_plane: ControlPlane, namespace: str):
     for type_ in OUR_TYPES:
         create_one(control_plane, namespace, type_.kind)

@@ -85,7 +85,7 @@ class ApiKey(Resource):
         PrinterColumn("Tenant", ".spec.tenant"),
         PrinterColumn("Plan", ".spec.plan"),
         PrinterColumn("Revoked", ".spec.revoked", "boolean", 1),
-        PrinterColumn("Expires", ".spec.expiresAt", "date", 1),
+        PrinterColumn("Expires", ".spec.expiresAt", "string", 1),
     )
     kind: Literal["ApiKey"] = "ApiKey"
     spec: ApiKeySpec

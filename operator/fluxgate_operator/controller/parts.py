@@ -57,16 +57,17 @@ class Parts:
         )
         self.security: Security | None = None
         if not settings.insecure:
-            self.security = Security(settings, client, self._leading, self._world, log, self._known)
+            self.security = Security(
+                settings, client, self._leading, self._world, self._turned, log, self._known
+            )
         self.replicas = Replicas(
             client,
             settings.namespace,
             settings.identity,
             self._address,
             log,
-            ReplicaSettings(duration=settings.lease.duration),
+            ReplicaSettings(duration=settings.lease.duration, pod_uid=settings.pod_uid),
             self.security.peer_credentials if self.security is not None else None,
-            pod_uid=settings.pod_uid,
         )
         self.engine = Engine(
             CachedPipeline(exposes=True),
@@ -230,6 +231,9 @@ class Parts:
     def _address(self) -> str:
         host = self._settings.advertise
         return f"[{host}]:{self.peer_port}" if ":" in host else f"{host}:{self.peer_port}"
+
+    async def _turned(self) -> None:
+        await self.engine.reconciler.done.wait()
 
     def _world(self) -> Resources | None:
         turn = self.engine.reconciler.current

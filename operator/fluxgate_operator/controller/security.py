@@ -36,6 +36,7 @@ class Security:
         client: KubeClient,
         leading: Callable[[], bool],
         world: World,
+        turned: Callable[[], Awaitable[None]],
         log: FilteringBoundLogger,
         known: Callable[[], Awaitable[None]],
     ) -> None:
@@ -47,7 +48,7 @@ class Security:
         self.certificates = Certificates(client, settings, leading, log)
         self.webhooks: Webhooks | None = None
         if settings.webhook_port is not None:
-            self.webhooks = Webhooks(settings, self.certificates, world, self._sidecar, log)
+            self.webhooks = Webhooks(settings, self.certificates, world, self._sidecar, log, turned)
 
     @property
     def peer_credentials(self) -> PeerCredentials:

@@ -46,7 +46,6 @@ class Replicas:
         settings: ReplicaSettings | None = None,
         credentials: PeerCredentials | None = None,
         clock: Clock = uptime,
-        pod_uid: str = "",
     ) -> None:
         self._identity = identity
         self._address = address
@@ -55,7 +54,7 @@ class Replicas:
         self._credentials = credentials
         self._clock = clock
         self._membership = Membership(
-            client, namespace, identity, self._settings.duration, pod_uid
+            client, namespace, identity, self._settings.duration, self._settings.pod_uid
         )
         self._roster = Roster(identity)
         self._service = ReplicaService(

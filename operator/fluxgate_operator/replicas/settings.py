@@ -16,7 +16,7 @@ class ReplicaSettings:
     A replica's Lease is valid for ``duration`` and renewed (and the others looked up) three times
     in that. Changes within ``coalesce`` are told together; without one, ``heartbeat`` tells that
     we live. A peer that says nothing for three heartbeats is connected to anew, with
-    ``backoff`` growing to ``backoff_limit``.
+    ``backoff`` growing to ``backoff_limit``. With ``pod_uid`` the Lease goes with its pod.
     """
 
     duration: float = 15.0
@@ -24,6 +24,7 @@ class ReplicaSettings:
     heartbeat: float = 5.0
     backoff: float = 0.2
     backoff_limit: float = 3.0
+    pod_uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)

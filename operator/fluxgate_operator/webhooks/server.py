@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any
 
 import kopf
@@ -22,7 +22,7 @@ from fluxgate_operator.settings import ControllerSettings
 from fluxgate_operator.sidecar import InjectionRefusedError, SidecarSettings, inject
 from fluxgate_operator.webhooks.configurations import MUTATE, VALIDATE
 from fluxgate_operator.webhooks.reviews import Question, ReviewError, allow, deny, read_review
-from fluxgate_operator.webhooks.validation import Validator
+from fluxgate_operator.webhooks.validation import Judgement, Validator
 
 World = Callable[[], Resources | None]
 """What is known now; None before the first complete list."""
@@ -30,10 +30,16 @@ World = Callable[[], Resources | None]
 Answer = dict[str, Any]
 
 
+async def forever() -> None:
+    """For a world that stays as it is."""
+    await asyncio.Event().wait()
+
+
 class Webhooks:
     """Serves ``/mutate-pods`` and ``/validate`` over HTTPS until :meth:`run` is cancelled.
 
-    ``sidecar`` gives the settings of an injection made now, since authorities rotate.
+    ``sidecar`` gives the settings of an injection made now, since authorities rotate. ``turned``
+    returns when ``world`` is another.
     """
 
     def __init__(
@@ -43,7 +49,9 @@ class Webhooks:
         world: World,
         sidecar: Callable[[], SidecarSettings],
         log: FilteringBoundLogger,
+        turned: Callable[[], Awaitable[None]] = forever,
     ) -> None:
+        self._turned = turned
         self._settings = settings
         self._certificates = certificates
         self._world = world
@@ -110,13 +118,24 @@ class Webhooks:
             return allow(question, warnings=["not checked: FluxGate is starting"])
         if question.old is not None and question.old.get("spec") == question.obj.get("spec"):
             return allow(question)
-        async with self._one_at_a_time:
-            judgement = await asyncio.to_thread(self._validator.judge, question.obj, world)
+        judgement = await self._judge(question, world)
+        if judgement.early:
+            # what it refers to was perhaps stored right before it, and is still on its way to us
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_CATCH_UP_SECONDS):
+                    while judgement.early:
+                        await self._turned()
+                        judgement = await self._judge(question, self._world() or world)
         if judgement.refused:
             return deny(question, judgement.refused)
         return allow(question, warnings=judgement.warnings)
 
+    async def _judge(self, question: Question, world: Resources) -> Judgement:
+        async with self._one_at_a_time:
+            return await asyncio.to_thread(self._validator.judge, question.obj, world)
 
+
+_CATCH_UP_SECONDS = 0.2
 _NEVER = 365 * 86_400.0
 
 

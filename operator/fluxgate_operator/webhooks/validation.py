@@ -34,10 +34,20 @@ told nothing of those it brings up first; its status will say it."""
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """``refused`` is empty when the object may be stored."""
+    """``refused`` is empty when the object may be stored.
+
+    ``early``: a reference leads nowhere yet, and is among the warnings.
+    """
 
     refused: str = ""
     warnings: tuple[str, ...] = ()
+
+    @property
+    def early(self) -> bool:
+        """Whether a later look may find what is missing now."""
+        return not self.refused and any(
+            each.startswith(str(Reason.REF_NOT_FOUND)) for each in self.warnings
+        )
 
 
 @dataclass(slots=True)

@@ -71,6 +71,8 @@ class Kubernetes:
     """Of one minute, before the controller was started."""
     versions: str = ""
     start: float = 0.0
+    start_cpu: float = 0.0
+    """What the controller took of CPU in that time, seconds."""
     changes: list[float] = field(default_factory=list)
     api: list[float] = field(default_factory=list)
     """The share of ``changes`` in which the API server answered the two creations."""
@@ -124,6 +126,7 @@ async def _size(made: Cluster, routes: int, port: int, plan: Plan) -> Kubernetes
         with running(made) as (controller, _):
             served = await answers.until(path_of(name_of(routes - 1)), _OK, 120)
             found.start = served - began
+            found.start_cpu = family_cpu_seconds(controller.pid)
             _all_served(answers, routes)
             await asyncio.to_thread(controller.wait_ready)
             await _quiet(controller.pid)
@@ -211,7 +214,7 @@ async def _edit(made: Cluster, routes: int, seconds: float) -> int:
     began, waiting = time.perf_counter(), set()
     for number in range(int(seconds * RATE)):
         name = name_of(number % routes)
-        values = (path_of(name), f"/edit/{number}")
+        values = (path_of(name), f"/edit/{routes}/{number}")  # never what it is already
         matches = [{"path": {"type": "Prefix", "value": value}} for value in values]
         patch = {"spec": {"matches": matches}}
         asked = made.client.merge_patch(TYPES["Route"], NAMESPACE, name, patch)

@@ -17,8 +17,9 @@ from fluxgate.status import Reason
 from fluxgate.translator import SetAside, spec_digest
 from fluxgate_operator.kube.client import KubeClient
 from fluxgate_operator.kube.errors import KubeError
-from fluxgate_operator.kube.types import LEASES
+from fluxgate_operator.kube.types import LEASES, PODS
 from fluxgate_operator.replicas import PeerCredentials
+from fluxgate_operator.replicas.members import Membership
 from fluxgate_operator.replicas.report import encode_hello
 from fluxgate_xds.credentials import TLSFiles
 from fluxgate_xds.server import XdsServerSettings
@@ -125,6 +126,21 @@ async def test_a_replica_that_dies_stands_until_its_lease_expires_and_is_buried(
             while names != {"fluxgate-replica-one"}:
                 listing = await kube.list(LEASES, namespace)
                 names = {each["metadata"]["name"] for each in listing.items}
+
+
+async def test_its_lease_belongs_to_its_pod_so_that_the_last_one_leaves_none(
+    kube: KubeClient, namespace: str
+) -> None:
+    container = {"name": "controller", "image": "fluxgate"}
+    pod = {"metadata": {"name": "one"}, "spec": {"containers": [container]}}
+    made = await kube.create(PODS, namespace, {"apiVersion": "v1", "kind": "Pod", **pod})
+    uid = made["metadata"]["uid"]
+    membership = Membership(kube, namespace, "one", 15.0, uid)
+    for _ in range(2):
+        await membership.renew("192.0.2.1:18001")
+        (lease,) = await membership.others()
+        owner = {"apiVersion": "v1", "kind": "Pod", "name": "one", "uid": uid}
+        assert lease["metadata"]["ownerReferences"] == [owner]
 
 
 async def test_what_the_envoys_of_one_replica_reject_is_set_aside_by_all_until_it_changes(

@@ -19,6 +19,7 @@ from fluxgate_operator.ingress.read import Ingress
 from fluxgate_operator.kube.client import KubeClient
 from fluxgate_operator.kube.errors import ConflictError, KubeApiError, KubeError, NotFoundError
 from fluxgate_operator.kube.types import INGRESSES
+from fluxgate_operator.notify import Signal
 from fluxgate_operator.reconciler import Reconciler
 
 AddressesOf = Callable[[ObjectRef], tuple[Address, ...] | None]
@@ -44,7 +45,10 @@ class ReporterSettings:
 
 
 class IngressReporter:
-    """Run :meth:`run`; nothing is written while ``leading`` says no."""
+    """Run :meth:`run`; nothing is written while ``leading`` says no.
+
+    ``moved`` tells that ``addresses`` may answer otherwise.
+    """
 
     def __init__(
         self,
@@ -56,6 +60,7 @@ class IngressReporter:
         log: FilteringBoundLogger,
         *,
         instance: str = "fluxgate",
+        moved: Signal | None = None,
         settings: ReporterSettings | None = None,
     ) -> None:
         self._client = client
@@ -66,6 +71,7 @@ class IngressReporter:
         self._log = log
         self._events = EventWriter(client, instance)
         self._settings = settings or ReporterSettings()
+        self._signals = (reconciler.done, ingresses.changed, *([moved] if moved else ()))
         self._told: dict[tuple[str, str], float] = {}
         self._asked: dict[str, tuple[object, object]] = {}
         self._refused: frozenset[str] = frozenset()
@@ -73,7 +79,7 @@ class IngressReporter:
     async def run(self) -> None:
         """Keep status and Events right until cancelled."""
         while True:
-            waiting = (self._reconciler.done.subscribe(), self._ingresses.changed.subscribe())
+            waiting = [each.subscribe() for each in self._signals]
             if self._leading():
                 try:
                     await self.report()

@@ -90,9 +90,16 @@ class Controller:
         if self._stopping:
             return "stopping"
         if not self.ready.is_set():
+            security = self.parts.security
+            if security is not None and not security.certificates.ready.is_set():
+                return "there are no certificates yet"
             failure = self.parts.engine.reconciler.failure
             return failure or "the first complete list of the API server is yet to come"
         return ""
+
+    def troubles(self) -> list[str]:
+        """What is wrong between this replica and the API server, ready or not."""
+        return self.parts.troubles()
 
     async def _run(self, access: ClusterAccess, started: asyncio.Future[None]) -> None:
         settings = self._settings
@@ -132,6 +139,7 @@ class Controller:
         parts = self.parts = Parts(
             settings, client, access, self._validator, self.metrics, self._log
         )
+        proofs.create_task(parts.rights.run(), name="rights")
         served = XdsServerSettings(settings.xds_address, settings.xds_port)
         if parts.security is not None:
             parts.security.start(proofs)

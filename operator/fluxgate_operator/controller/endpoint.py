@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from starlette.applications import Starlette
@@ -28,18 +28,26 @@ class Health(Protocol):
         """Why nodes and webhooks should go to another replica."""
         ...
 
+    def troubles(self) -> Sequence[str]:
+        """What somebody should look at, whether it is ready or not; a line each."""
+        ...
+
 
 def create_app(health: Health, metrics: ControllerMetrics) -> Starlette:
-    """The application. Probes answer 200 or 503, with the reason in one line."""
+    """The application. Probes answer 200 or 503, with the reason in the first line.
 
-    def answer(trouble: str) -> Response:
-        return PlainTextResponse(f"{trouble or 'ok'}\n", 503 if trouble else 200)
+    ``/readyz`` adds a line for whatever is wrong towards the API server, at 200 too.
+    """
+
+    def answer(trouble: str, more: Sequence[str] = ()) -> Response:
+        lines = (trouble or "ok", *more)
+        return PlainTextResponse("\n".join(lines) + "\n", 503 if trouble else 200)
 
     async def livez(_: Request) -> Response:
         return answer(health.not_live())
 
     async def readyz(_: Request) -> Response:
-        return answer(health.not_ready())
+        return answer(health.not_ready(), health.troubles())
 
     async def scrape(_: Request) -> Response:
         return Response(metrics.render(), headers={"content-type": CONTENT_TYPE})

@@ -14,6 +14,7 @@ from fluxgate.translator import gateway_key
 from fluxgate_operator.certificates import Certificates
 from fluxgate_operator.controller.intakes import together
 from fluxgate_operator.controller.lag import follow_propagation
+from fluxgate_operator.controller.rights import Rights, needs
 from fluxgate_operator.controller.security import Security
 from fluxgate_operator.culprits import Validator
 from fluxgate_operator.election import LeaseElection
@@ -22,6 +23,7 @@ from fluxgate_operator.exposure import ExposedStatuses, Exposures
 from fluxgate_operator.ingress import Ingresses, IngressReporter
 from fluxgate_operator.kube.access import ClusterAccess
 from fluxgate_operator.kube.client import KubeClient
+from fluxgate_operator.kube.types import ENDPOINT_SLICES, OUR_TYPES, SECRETS, SERVICES
 from fluxgate_operator.metrics import ControllerMetrics
 from fluxgate_operator.metrics_state import ProviderCollector, StateCollector, Totals
 from fluxgate_operator.notify import Signal
@@ -112,6 +114,7 @@ class Parts:
                 self._leading,
                 log,
                 instance=self._settings.identity,
+                moved=self.exposures.changed,
             )
 
     def _join_provider(
@@ -129,6 +132,9 @@ class Parts:
             log,
             together(self.exposures.intakes(), ingresses),
         )
+        read = (*OUR_TYPES, SERVICES, ENDPOINT_SLICES, SECRETS, *ingresses)
+        settings = self._settings
+        self.rights = Rights(client, needs(settings, read), log, settings.cluster.resync_seconds)
         self._book = StatusBook(engine.reconciler, engine.tracker)
         self._exposed = ExposedStatuses()
         self.writer = StatusWriter(
@@ -145,6 +151,11 @@ class Parts:
         engine.follow_nodes(group)
         if self.trust is not None:
             group.create_task(self.trust.run(), name="trust")
+
+    def troubles(self) -> list[str]:
+        """What keeps this replica from reading or writing what it should, a line each."""
+        problems = self.provider.health().problems
+        return [*self.rights.missing, *(f"{kind}: {words}" for kind, words in problems.items())]
 
     def start_leases(self, group: asyncio.TaskGroup) -> None:
         """What tells other replicas of this one; ended, it tells them that it is gone."""

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cluster.controller.conftest import Site
@@ -100,21 +101,26 @@ def lasts(met: Callable[[], float], times: int) -> None:
 
 @contextmanager
 def followed(
-    site: Site, proxy: FaultProxy, *options: str, kubeconfig: Any = None
+    site: Site, proxy: FaultProxy | None, *, kubeconfig: Path | None = None
 ) -> Iterator[Stage]:
-    """A controller whose kopf watches, an Envoy, and a load that must not fail, whatever comes."""
+    """A controller whose kopf watches, an Envoy, and a load that must not fail, whatever comes.
+
+    Without a ``proxy`` it talks to the API server itself.
+    """
+    if kubeconfig is None:
+        kubeconfig = proxy.kubeconfig if proxy is not None else site.plane.kubeconfig
     site.apply(site.gateway, site.backend("echo"))
     site.apply(*(site.route(name, f"/{name}", "echo") for name in ("steady", "old")))
     with ExitStack() as stack:
-        running = stack.enter_context(
-            controller(kubeconfig or proxy.kubeconfig, site.namespace, *QUICK, *options)
-        )
+        running = stack.enter_context(controller(kubeconfig, site.namespace, *QUICK))
         envoy = stack.enter_context(envoy_of(site.key, running))
         for path in ("/steady", "/old"):
             eventually(lambda path=path: site.status(path) == 200, what=f"{path} is served")
         load = Load(site.port, "/steady")
         stage = Stage(site, running, envoy, load)
-        proxy.wait_for(stage.watches_routes)
+        running.until(lambda: running.metric("fluxgate_controller_watching") == 1, "a watch")
+        if proxy is not None:
+            proxy.wait_for(stage.watches_routes)
         stage.before = configuration(envoy)
         stack.enter_context(load)
         yield stage

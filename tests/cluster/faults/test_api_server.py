@@ -33,9 +33,9 @@ def test_a_restart_behind_which_objects_were_deleted_is_outlived(
 
 
 def test_a_restart_in_the_middle_of_watches_is_outlived(
-    fragile: OwnControlPlane, fragile_site: Site, fragile_proxy: FaultProxy
+    fragile: OwnControlPlane, fragile_site: Site
 ) -> None:
-    with followed(fragile_site, fragile_proxy, kubeconfig=fragile.kubeconfig) as stage:
+    with followed(fragile_site, None) as stage:
         fragile.stop_api_server(kill=True)
         stage.unaware()
         fragile.start_api_server()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 from cluster.controller.conftest import Site
@@ -12,6 +13,8 @@ from support.cluster import ControlPlane
 from support.controller import ControllerProcess, controller, envoy_of
 from support.envoy import eventually
 from support.fault_proxy import FaultProxy
+
+_WRITES = "fluxgate_controller_status_writes_total"
 
 pytestmark = [pytest.mark.envoy, pytest.mark.timeout(180)]
 
@@ -75,11 +78,16 @@ def test_a_leader_killed_while_it_writes_is_succeeded_and_nothing_is_written_twi
         first.until(lambda: first.metric("fluxgate_controller_leader") == 1, "a leader")
         eventually(lambda: site.status("/steady") == 200, what="the route is served")
         with Load(site.port, "/steady") as load:
-            site.apply(*(site.route(name, f"/{name}", "echo") for name in names))
-            first.until(lambda: 20 < len(_written(site)), "some statuses")
+            applying = threading.Thread(
+                target=site.apply, args=[site.route(name, f"/{name}", "echo") for name in names]
+            )
+            applying.start()
+            first.until(lambda: first.metric(_WRITES, result="written") > 20, "some statuses")
             first.kill()
             done = _written(site)
             assert len(done) < len(names), "killed in the middle"
+            applying.join()
+            eventually(lambda: site.status(f"/{names[-1]}") == 200, what="all routes are served")
             second.until(
                 lambda: second.metric("fluxgate_controller_xds_nodes", gateway=site.key) == 1,
                 "Envoy at the other replica",

@@ -131,6 +131,10 @@ class Webhooks:
         return allow(question, warnings=judgement.warnings)
 
     async def _judge(self, question: Question, world: Resources) -> Judgement:
+        # who no longer waits must not let the next one in: the thread goes on
+        return await asyncio.shield(asyncio.create_task(self._judge_alone(question, world)))
+
+    async def _judge_alone(self, question: Question, world: Resources) -> Judgement:
         async with self._one_at_a_time:
             return await asyncio.to_thread(self._validator.judge, question.obj, world)
 

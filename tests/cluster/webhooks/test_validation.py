@@ -71,6 +71,13 @@ class Site:
             self.create(body)
         return str(refusal.value)
 
+    def turns_away(self, body: dict[str, Any], reason: str) -> bool:
+        """Whether it would not be let in now, and that is why."""
+        done = self.plane.try_kubectl(
+            "create", "--dry-run=server", "-f", "-", stdin=json.dumps(body)
+        )
+        return reason in done.stderr
+
     def known(self, name: str) -> None:
         """Wait until every living replica serves the Route, as its status says."""
         self.plane.kubectl(
@@ -177,12 +184,12 @@ def test_a_second_route_with_the_same_match_is_refused_in_the_words_of_validate(
 
 
 def test_a_host_of_another_tenant_is_refused_in_the_words_of_validate(site: Site, tmp_path: Path):
-    site.create(site.make("Tenant", "acme", namespace=site.namespace, hosts=["*.acme.example.com"]))
-    wrong = site.route("other", "/", hosts=["shop.example.com"])
+    site.create(site.make("Tenant", "acme", hosts=["*.acme.example.com"]))
+    wrong = site.route("other", "/", hosts=["shop.example.com"], tenant="acme")
     (words,) = site.validate(tmp_path, wrong)
     assert words.startswith("HostNotAllowed: ")
-    until(lambda: words in site.refused(wrong))
-    site.create(site.route("own", "/", hosts=["shop.acme.example.com"]))
+    assert words in site.refused(wrong)
+    site.create(site.route("own", "/", hosts=["shop.acme.example.com"], tenant="acme"))
 
 
 def test_a_reference_to_nothing_is_a_warning_in_the_words_of_validate(site: Site, tmp_path: Path):
@@ -193,11 +200,15 @@ def test_a_reference_to_nothing_is_a_warning_in_the_words_of_validate(site: Site
 
 
 def test_what_became_wrong_by_others_can_still_be_labelled_repaired_and_deleted(site: Site):
-    site.create(site.route("shop", "/", hosts=["shop.example.com", "www.example.com"]))
+    tenant = site.make("Tenant", "acme", hosts=["*.example.com"])
+    site.create(tenant)
+    hosts = ["shop.example.com", "www.example.com"]
+    site.create(site.route("shop", "/", hosts=hosts, tenant="acme"))
     site.known("shop")
-    site.create(site.make("Tenant", "acme", namespace=site.namespace, hosts=["*.acme.example.com"]))
-    fresh = site.route("new", "/", hosts=["shop.example.com"])
-    until(lambda: "HostNotAllowed" in site.refused(fresh))
+    tenant["spec"]["hosts"] = ["*.acme.example.com"]
+    site.plane.kubectl("apply", "-f", "-", stdin=json.dumps(tenant))
+    fresh = site.route("new", "/", hosts=["shop.example.com"], tenant="acme")
+    until(lambda: site.turns_away(fresh, "HostNotAllowed"))
 
     target = ("-n", site.namespace, f"{ROUTES}/shop")
     assert site.plane.try_kubectl("label", *target, "team=shop").stderr == ""

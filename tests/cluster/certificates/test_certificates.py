@@ -14,11 +14,14 @@ import grpc.aio
 import pytest
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from structlog.testing import capture_logs
 from support.cluster import ControlPlane
 from support.control_plane import control_plane as running_plane
+from support.helm import CHART, Helm
 
 from fluxgate_operator.certificates import Certificates, CertificateSettings
 from fluxgate_operator.controller.no_envoy import NoValidator
+from fluxgate_operator.kube.access import load_access
 from fluxgate_operator.kube.client import KubeClient
 from fluxgate_operator.settings import ControllerSettings
 from fluxgate_operator.webhooks import webhook_configurations
@@ -162,3 +165,60 @@ async def test_a_renewed_certificate_serves_new_connections_and_ends_no_stream(
                 assert not watch.done()
                 assert await health_pb2_grpc.HealthStub(before).Check(request)
                 watch.cancel()
+
+
+async def _complaint(control_plane: ControlPlane, namespace: str, verbs: str) -> str:
+    """What a controller with these rights on ``fluxgate-ca`` alone says first."""
+    for kind in ("secret", "configmap"):
+        control_plane.kubectl(
+            "create", "role", kind, "-n", namespace, f"--verb={verbs}",
+            f"--resource={kind}s", "--resource-name=fluxgate-ca",
+        )  # fmt: skip
+        control_plane.kubectl(
+            "create", "rolebinding", kind, "-n", namespace, f"--role={kind}",
+            f"--serviceaccount={namespace}:default",
+        )  # fmt: skip
+    access = await load_access(control_plane.kubeconfig_for(namespace, "default"), None, {})
+    with capture_logs() as logs:
+        async with KubeClient(access) as client:
+            settings = ControllerSettings(namespace, "replica", service=f"ctl-{namespace}")
+            certificates = Certificates(client, settings, lambda: True, structlog.get_logger())
+            task = asyncio.create_task(certificates.run())
+            await until(lambda: any(each["log_level"] == "warning" for each in logs))
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+    return str(next(each for each in logs if each["log_level"] == "warning")["error"])
+
+
+async def test_a_secret_that_is_missing_and_may_not_be_made_is_an_error_with_its_remedy(
+    control_plane: ControlPlane, namespace: str
+):
+    said = await _complaint(control_plane, namespace, "get,update,patch")
+    assert said.startswith(f"Secret {namespace}/fluxgate-ca is missing, and this controller has no")
+    assert "run `helm upgrade`" in said
+    assert f"`kubectl create secret generic fluxgate-ca -n {namespace}`" in said
+
+
+async def test_a_config_map_that_is_missing_and_may_not_be_made_is_an_error_with_its_remedy(
+    control_plane: ControlPlane, namespace: str
+):
+    control_plane.kubectl("create", "secret", "generic", "fluxgate-ca", "-n", namespace)
+    said = await _complaint(control_plane, namespace, "get,update,patch")
+    assert said.startswith(f"ConfigMap {namespace}/fluxgate-ca is missing")
+    assert "run `helm upgrade`" in said
+    assert f"`kubectl create configmap fluxgate-ca -n {namespace}`" in said
+
+
+def test_helm_upgrade_makes_the_missing_secret_again(
+    control_plane: ControlPlane, namespace: str, tmp_path: Path
+):
+    helm = Helm(control_plane.binaries["helm"], tmp_path, control_plane.environment())
+    release = ("fluxgate", str(CHART), "-n", namespace, "--no-hooks")
+    values = {"fullnameOverride": f"f{namespace}", "ingressClass": {"enabled": False}}
+    helm("install", *release, values=values)
+    try:
+        control_plane.kubectl("delete", "secret", "fluxgate-ca", "-n", namespace)
+        helm("upgrade", *release, values=values)
+        assert "fluxgate-ca" in control_plane.kubectl("get", "secrets", "-n", namespace)
+    finally:
+        helm("uninstall", "fluxgate", "-n", namespace, "--no-hooks")

@@ -110,11 +110,10 @@ class Parts:
                 client,
                 self.ingresses,
                 engine.reconciler,
-                self.exposures.addresses,
+                self.exposures,
                 self._leading,
                 log,
                 instance=self._settings.identity,
-                moved=self.exposures.changed,
             )
 
     def _join_provider(

@@ -167,7 +167,7 @@ class Exposures:
         if self._soon:
             return self._settings.retry
         if self._waiting_since:
-            return min(self._settings.interval, self._settings.admission / 4)
+            return min(self._settings.interval, self._settings.admission / 12)
         idle = not found.objects and all(
             each == State() for ref, each in self._states.items() if ref in self._wishes
         )

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
 
@@ -22,8 +23,16 @@ from fluxgate_operator.kube.types import INGRESSES
 from fluxgate_operator.notify import Signal
 from fluxgate_operator.reconciler import Reconciler
 
-AddressesOf = Callable[[ObjectRef], tuple[Address, ...] | None]
-"""Where a gateway is reached; None when that is not known (yet)."""
+
+class Addresses(Protocol):
+    """Where gateways are reached; ``changed`` tells that it is elsewhere."""
+
+    changed: Signal
+
+    def addresses(self, gateway: ObjectRef) -> tuple[Address, ...] | None:
+        """The addresses of a gateway; None when that is not known (yet)."""
+        ...
+
 
 _AT_A_TIME = 50
 """Ingresses looked at before the event loop is let go on."""
@@ -45,33 +54,29 @@ class ReporterSettings:
 
 
 class IngressReporter:
-    """Run :meth:`run`; nothing is written while ``leading`` says no.
-
-    ``moved`` tells that ``addresses`` may answer otherwise.
-    """
+    """Run :meth:`run`; nothing is written while ``leading`` says no."""
 
     def __init__(
         self,
         client: KubeClient,
         ingresses: Ingresses,
         reconciler: Reconciler,
-        addresses: AddressesOf,
+        exposures: Addresses,
         leading: Callable[[], bool],
         log: FilteringBoundLogger,
         *,
         instance: str = "fluxgate",
-        moved: Signal | None = None,
         settings: ReporterSettings | None = None,
     ) -> None:
         self._client = client
         self._ingresses = ingresses
         self._reconciler = reconciler
-        self._addresses = addresses
+        self._exposures = exposures
         self._leading = leading
         self._log = log
         self._events = EventWriter(client, instance)
         self._settings = settings or ReporterSettings()
-        self._signals = (reconciler.done, ingresses.changed, *([moved] if moved else ()))
+        self._signals = reconciler.done, ingresses.changed, exposures.changed
         self._told: dict[tuple[str, str], float] = {}
         self._asked: dict[str, tuple[object, object]] = {}
         self._refused: frozenset[str] = frozenset()
@@ -132,7 +137,7 @@ class IngressReporter:
         The patch carries no precondition: the field is ours alone, since the class is.
         """
         ingress = ours.ingress
-        found = self._addresses(ours.gateway) if ours.gateway else ()
+        found = self._exposures.addresses(ours.gateway) if ours.gateway else ()
         if found is None:
             return
         wanted = _entries(found)

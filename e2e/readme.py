@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from support.curl import curl_folder
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MARK = "checked on a cluster"
+_NOISE = re.compile(r"Warning: RefNotFound: |I\d{4} \d\d:")
 FORWARDING = "kubectl port-forward"
 """What stays in the foreground of a terminal of its own."""
 
@@ -24,7 +26,12 @@ def examples() -> list[Example]:
 
 
 def run(command: str, environment: Mapping[str, str], seconds: float = 60.0) -> list[str]:
-    """The lines that a command prints; ``environment`` is the cluster's."""
+    """The lines that a command prints; ``environment`` is the cluster's.
+
+    Without the warnings of admission about references that lead nowhere yet, which depend on how
+    soon the watch shows what was stored right before, and without what Helm's client library logs
+    for its developers.
+    """
     with tempfile.TemporaryDirectory() as place:
         done = subprocess.run(
             ["bash", "-c", command],
@@ -37,7 +44,8 @@ def run(command: str, environment: Mapping[str, str], seconds: float = 60.0) -> 
             timeout=seconds,
             check=False,
         )
-    return done.stdout.splitlines()
+    lines = done.stdout.splitlines()
+    return [line for line in lines if not _NOISE.match(line)]
 
 
 def shell(environment: Mapping[str, str], *folders: str) -> dict[str, str]:

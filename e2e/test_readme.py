@@ -1,6 +1,7 @@
 """The README's section on Kubernetes, line by line; its first line is how every scenario installs."""
 
 import re
+import shutil
 import socket
 import subprocess
 
@@ -27,8 +28,11 @@ def environment(cluster, release, tmp_path):
 
 @pytest.fixture
 def clean(cluster):
-    """What the section leaves in the cluster, gone again."""
+    """What the section leaves behind, gone again."""
+    keys = readme.REPOSITORY / ".fluxgate" / "kubernetes"
+    shutil.rmtree(keys, ignore_errors=True)
     yield
+    shutil.rmtree(keys, ignore_errors=True)
     for name in ("echo.yaml", "routes.yaml"):
         cluster.kubectl("delete", "--ignore-not-found", "-f", f"examples/kubernetes/{name}")
     cluster.kubectl("delete", "--ignore-not-found", "apikeys.gateway.fluxgate.io", "demo")

@@ -73,6 +73,7 @@ class _Answer:
     retry_after: int | None
     which: Which
     left: int | None
+    in_stream: bool = False
 
 
 @dataclass(slots=True)
@@ -123,9 +124,13 @@ class FaultProxy:
         retry_after: int | None = None,
         which: Which = anything,
         times: int | None = None,
+        in_stream: bool = False,
     ) -> None:
-        """Answer requests (the next ``times`` that match, else all) with a meta/v1 Status."""
-        self._call(self._add_answer(_Answer(code, retry_after, which, times)))
+        """Answer requests (the next ``times`` that match, else all) with a meta/v1 Status.
+
+        ``in_stream``: with 200 and a stream of one ERROR, as a watch of a too old version is.
+        """
+        self._call(self._add_answer(_Answer(code, retry_after, which, times, in_stream)))
 
     def refuse(self) -> None:
         """Refuse connections, and reset the ones there are."""
@@ -360,4 +365,7 @@ def _status(code: int) -> dict[str, object]:
 
 def _answered(answer: _Answer) -> web.Response:
     headers = {} if answer.retry_after is None else {"retry-after": str(answer.retry_after)}
+    if answer.in_stream:
+        error = {"type": "ERROR", "object": _status(answer.code)}
+        return web.json_response(error, dumps=lambda each: json.dumps(each) + "\n")
     return web.json_response(_status(answer.code), status=answer.code, headers=headers)

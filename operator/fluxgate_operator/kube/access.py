@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -23,6 +23,21 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 Authorize = Callable[[], Awaitable[str | None]]
 
+_READ = ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "KUBECONFIG")
+
+
+@dataclass(frozen=True, slots=True)
+class AccessOrigin:
+    """What :func:`load_access` was told, for another process that loads the same by itself.
+
+    Of the environment only what is read. Holds paths, no token.
+    """
+
+    kubeconfig: Path | None
+    context: str | None
+    environ: Mapping[str, str]
+    service_account: Path
+
 
 @dataclass(frozen=True, slots=True)
 class ClusterAccess:
@@ -30,7 +45,7 @@ class ClusterAccess:
 
     ``authorize`` is asked for every request, because tokens rotate; None when a client
     certificate speaks instead. ``namespace`` is the one of the pod or of the kubeconfig's context.
-    ``ca_file`` is for programs of others that want a file.
+    ``ca_file`` is for programs of others that want a file, ``origin`` for processes of our own.
     """
 
     url: str
@@ -38,6 +53,7 @@ class ClusterAccess:
     authorize: Authorize
     namespace: str = "default"
     ca_file: Path | None = None
+    origin: AccessOrigin | None = None
 
 
 async def load_access(
@@ -50,10 +66,12 @@ async def load_access(
 
     Raises :class:`KubeConfigError`, which says what was looked at.
     """
+    read = {name: environ[name] for name in _READ if name in environ}
+    origin = AccessOrigin(kubeconfig, context, read, service_account)
     if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in environ:
-        return _in_cluster(environ, service_account)
+        return replace(_in_cluster(environ, service_account), origin=origin)
     path = kubeconfig or Path(environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
-    return await _from_kubeconfig(path, context)
+    return replace(await _from_kubeconfig(path, context), origin=origin)
 
 
 def _in_cluster(environ: Mapping[str, str], folder: Path) -> ClusterAccess:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 import structlog
 
@@ -19,12 +21,25 @@ from fluxgate_operator.settings import ClusterSettings
 
 
 class Watched:
-    """A running provider and its store."""
+    """A running provider and its store; ``answers`` counts what its lists were answered."""
 
-    def __init__(self, provider: KubernetesProvider, store: ResourceStore, news: Signal) -> None:
+    def __init__(
+        self,
+        provider: KubernetesProvider,
+        store: ResourceStore,
+        news: Signal,
+        answers: Counter[int],
+    ) -> None:
         self.provider = provider
         self.store = store
+        self.answers = answers
         self._news = news
+
+    @property
+    def kopf(self) -> psutil.Process:
+        """The process of kopf."""
+        (found,) = kopf_processes(psutil.Process())
+        return found
 
     def names(self, kind: str, namespace: str) -> set[str]:
         """The objects of a kind in the store."""
@@ -43,13 +58,14 @@ class Watched:
         except TimeoutError:
             raise AssertionError(f"not within {seconds} s; {self.provider.health()}") from None
 
-    async def watching(self, path: str, proxy_seen: Callable[[], object]) -> None:
-        """Wait until kopf watches a collection."""
-        await self.until(proxy_seen)
-
     def has(self, kind: str, namespace: str, name: str) -> bool:
         """Whether the store holds an object."""
         return self.store.get(ObjectRef(kind, namespace, name)) is not None
+
+
+def kopf_processes(parent: psutil.Process) -> list[psutil.Process]:
+    """Of a process, those children of it that run kopf."""
+    return [each for each in parent.children() if any("kopf_process" in a for a in each.cmdline())]
 
 
 Start = Callable[..., AbstractAsyncContextManager[Watched]]
@@ -65,7 +81,9 @@ def start() -> Start:
     ) -> AsyncIterator[Watched]:
         access = await load_access(kubeconfig, None, {})
         store, news = ResourceStore(), Signal()
-        async with KubeClient(access, timeout=5.0) as client:
+        answers: Counter[int] = Counter()
+        observe = lambda _method, code: answers.update([code])  # noqa: E731
+        async with KubeClient(access, timeout=5.0, observe=observe) as client:
             provider = KubernetesProvider(
                 client,
                 access,
@@ -80,7 +98,7 @@ def start() -> Start:
                 if wait:
                     loaded: Awaitable[None] = provider.loaded()
                     await asyncio.wait_for(loaded, 30)
-                yield Watched(provider, store, news)
+                yield Watched(provider, store, news, answers)
             finally:
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)

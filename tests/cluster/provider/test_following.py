@@ -87,13 +87,18 @@ async def test_nothing_is_written_to_any_object(start, control_plane, kube: Kube
 
 
 async def test_a_user_without_a_name_watches_too(
-    start, control_plane, kube, namespace, monkeypatch
+    start, control_plane, kube, namespace, monkeypatch, tmp_path
 ):
-    def nobody() -> str:  # as in a container with an arbitrary UID
-        raise KeyError("getpwuid(): uid not found: 1000690000")
-
-    monkeypatch.setattr("getpass.getuser", nobody)
+    # as in a container with an arbitrary UID, in every process that starts from here
+    tmp_path.joinpath("sitecustomize.py").write_text(
+        "import getpass\n"
+        "def nobody():\n"
+        "    raise KeyError('getpwuid(): uid not found: 1000690000')\n"
+        "getpass.getuser = nobody\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
     async with start(control_plane.kubeconfig) as watched:
         await kube.create(UPSTREAMS, namespace, upstream("u"))
         await watched.until(lambda: watched.has("Upstream", namespace, "u"))
+        await watched.until(lambda: watched.provider.health().watching)
         assert watched.provider.health().watch_restarts == 0

@@ -9,6 +9,7 @@ from fluxgate_operator.kube.client import Document, KubeClient
 from fluxgate_operator.kube.errors import KubeError
 from fluxgate_operator.kube.types import KubeType
 from fluxgate_operator.providers.kubernetes.intake import Intake
+from fluxgate_operator.providers.kubernetes.told import News, Told
 from fluxgate_operator.providers.kubernetes.versions import Key, Versions, comparable
 
 _AT_A_TIME = 50
@@ -39,23 +40,27 @@ class KindFeed:
     def __len__(self) -> int:
         return sum(map(len, self._scopes.values()))
 
-    def event(self, kind: str | None, document: Document) -> None:
-        """A watch shows an object; DELETED says that it is gone.
+    def event(self, told: Told) -> bool:
+        """A watch shows an object, or that it is gone; returns whether that was news.
 
-        A version that is no number says nothing of its age: the next list tells.
+        What is known is not decoded. A version that is no number says nothing of its age: the
+        next list tells.
         """
-        key = _key(document)
+        key = told.namespace, told.name
         versions = self._scopes[None] if None in self._scopes else self._scopes.get(key[0])
-        version = comparable(document["metadata"].get("resourceVersion"))
+        version = comparable(told.version)
         if versions is None:
-            return
+            return False
         if version is None:
             self.due.set()
-        elif kind == "DELETED":
+        elif told.news is News.GONE:
             if versions.deleted(key, version):
                 self._drop(key)
+                return True
         elif versions.seen(key, version):
-            self._put(document)
+            self._put(told.document())
+            return True
+        return False
 
     async def list(self, client: KubeClient) -> None:
         """Make what is known true by lists of all scopes.

@@ -7,6 +7,7 @@ the event loop of the store.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -30,6 +31,7 @@ from fluxgate_operator.kube.types import (
     SERVICES,
     KubeType,
 )
+from fluxgate_operator.providers.kubernetes.back_off import BackOffs
 from fluxgate_operator.providers.kubernetes.endpoints import (
     EndpointsTable,
     ServiceIntake,
@@ -40,10 +42,12 @@ from fluxgate_operator.providers.kubernetes.intake import Intake, ObjectFacts
 from fluxgate_operator.providers.kubernetes.references import References
 from fluxgate_operator.providers.kubernetes.resources import KindIntake, ResourceBook
 from fluxgate_operator.providers.kubernetes.secrets import ReferredSecrets, reason_of
-from fluxgate_operator.providers.kubernetes.watcher import BackOffs, KopfWatcher, Told
+from fluxgate_operator.providers.kubernetes.told import News, Told
+from fluxgate_operator.providers.kubernetes.watcher import KopfWatcher
 from fluxgate_operator.settings import ClusterSettings
 
-_EVENTS_AT_A_TIME = 100
+_TURN_SECONDS = 0.002
+"""How long events may take of one turn of the loop."""
 _RETRY_SECONDS = 3.0
 
 Intakes = Mapping[KubeType, Intake | Iterable[Intake]]
@@ -54,7 +58,8 @@ class ProviderHealth:
     """For metrics and readiness.
 
     ``last_resync`` is in the loop's time, seconds, of the kind that was listed longest ago; None
-    until each was. ``problems`` are by kind, in words.
+    until each was. ``watching`` is whether kopf has come so far as to ask the API server.
+    ``problems`` are by kind, in words.
     """
 
     last_resync: float | None
@@ -94,8 +99,6 @@ class KubernetesProvider:
         self._optional = set(intakes) - {SERVICES, ENDPOINT_SLICES}
         self._feeds = self._make_feeds(intakes)
         self._loaded = asyncio.Event()
-        self._queue: list[Told] = []
-        self._draining = False
         self._told = (-1, -1)
         self._watcher = KopfWatcher(
             access,
@@ -146,7 +149,7 @@ class KubernetesProvider:
         objects = {each.type.kind: len(each) for each in self._feeds.values()}
         return ProviderHealth(
             min(known) if known and len(known) == len(times) else None,
-            self._watcher.alive,
+            self._watcher.known_since is not None,
             self._watcher.restarts,
             MappingProxyType({**objects, "Secret": len(self._secrets)}),
             MappingProxyType(problems),
@@ -205,16 +208,19 @@ class KubernetesProvider:
         pauses grow, since each look replays everything.
         """
         pause = _RETRY_SECONDS
+        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(pause)
+            since = self._watcher.known_since
             listable = {each.type for each in self._feeds.values() if not each.problem}
-            if self._watcher.alive and (missing := listable - self._watcher.known):
+            missing = listable - self._watcher.known
+            if not missing:
+                pause = _RETRY_SECONDS
+            elif since is not None and loop.time() - since >= _RETRY_SECONDS:
                 names = sorted(each.plural for each in missing)
                 self._log.info("the watch does not know of kinds yet", kinds=names)
                 self._watcher.restart()
                 pause = min(2 * pause, self._settings.resync_seconds)
-            else:
-                pause = _RETRY_SECONDS
 
     async def _on_timer(self) -> None:
         while True:
@@ -293,29 +299,26 @@ class KubernetesProvider:
 
     # events
 
-    def _take(self, told: list[Told]) -> None:
-        self._queue.extend(told)
-        if not self._draining:
-            self._drain()
-
-    def _drain(self) -> None:
-        """Some events, then the loop's other work, then more."""
-        now, self._queue = self._queue[:_EVENTS_AT_A_TIME], self._queue[_EVENTS_AT_A_TIME:]
-        for each in now:
-            self._tell(each)
-        if self._loaded.is_set():
+    async def _take(self, told: list[Told]) -> None:
+        """Some events; what else the loop has to do goes in between when they take long."""
+        news = False
+        began = time.perf_counter()
+        for each in told:
+            news = self._tell(each) or news
+            if time.perf_counter() - began > _TURN_SECONDS:
+                await asyncio.sleep(0)
+                began = time.perf_counter()
+        if news and self._loaded.is_set():
             self.settle()
-        self._draining = bool(self._queue)
-        if self._draining:
-            asyncio.get_running_loop().call_soon(self._drain)
 
-    def _tell(self, told: Told) -> None:
-        if told.document is None:
+    def _tell(self, told: Told) -> bool:
+        """Returns whether it was news."""
+        if told.news is News.LISTED:
             if told.type is SECRETS:
                 self._secrets.refresh()
             else:
                 self._feeds[told.type].due.set()
-        elif told.type is SECRETS:
-            self._secrets.event(told.event, told.document)
-        else:
-            self._feeds[told.type].event(told.event, told.document)
+            return False
+        if told.type is SECRETS:
+            return self._secrets.event(told)
+        return self._feeds[told.type].event(told)

@@ -19,6 +19,7 @@ from fluxgate.resources import ObjectRef, ResourceStore
 from fluxgate_operator.kube.client import Document, KubeClient
 from fluxgate_operator.kube.errors import KubeError, NotFoundError
 from fluxgate_operator.kube.types import SECRETS
+from fluxgate_operator.providers.kubernetes.told import News, Told
 from fluxgate_operator.providers.kubernetes.versions import Key, Versions, comparable
 
 _FIELDS = ("apiVersion", "kind", "metadata", "type", "data")
@@ -56,20 +57,22 @@ class ReferredSecrets:
         self._pending = set(self._wanted)
         self.due.set()
 
-    def event(self, kind: str | None, document: Document) -> None:
-        """A watch shows a Secret."""
-        meta = document["metadata"]
-        key = meta["namespace"], meta["name"]
-        version = comparable(meta.get("resourceVersion"))
+    def event(self, told: Told) -> bool:
+        """A watch shows a Secret, or that it is gone; returns whether that was news."""
+        key = told.namespace, told.name
+        version = comparable(told.version)
         if key not in self._wanted:
-            return
+            return False
         if version is None:
             self.refresh()
-        elif kind == "DELETED":
+        elif told.news is News.GONE:
             if self._versions.deleted(key, version):
                 self._store.remove(ObjectRef("Secret", *key))
+                return True
         elif self._versions.seen(key, version):
-            self._put(key, document)
+            self._put(key, told.document())
+            return True
+        return False
 
     async def fetch(self, client: KubeClient) -> None:
         """Look for what is pending; what could not be looked for stays so. Raises ``KubeError``."""
@@ -95,8 +98,11 @@ class ReferredSecrets:
                 self._store.remove(ObjectRef("Secret", *key))
             self._pending.discard(key)
             return
-        if key in self._wanted:
-            self.event("ADDED", document)
+        version = comparable(document["metadata"].get("resourceVersion"))
+        if version is None:
+            raise KubeError("a Secret's resource version is no number (KEP-5504)")
+        if key in self._wanted and self._versions.seen(key, version):
+            self._put(key, document)
         self._pending.discard(key)
 
     def _put(self, key: Key, document: Document) -> None:

@@ -7,6 +7,7 @@ import pytest
 from fluxgate_operator.kube.client import Document
 from fluxgate_operator.kube.types import OUR_TYPES
 from fluxgate_operator.providers.kubernetes.feed import KindFeed
+from fluxgate_operator.providers.kubernetes.told import News, Told, object_bytes
 
 
 class Taken:
@@ -22,14 +23,17 @@ class Taken:
         self.names.remove(name)
 
 
+def seen(namespace: str, name: str, version: str) -> Told:
+    meta = {"name": name, "namespace": namespace, "resourceVersion": version}
+    return Told(News.SEEN, OUR_TYPES[0], namespace, name, version, object_bytes({"metadata": meta}))
+
+
 @pytest.mark.parametrize("scopes", [(None,), ("shop",), ("shop", "other")])
 def test_the_first_object_of_a_kind_is_taken_in(scopes: tuple[str | None, ...]) -> None:
     taken = Taken()
     feed = KindFeed(OUR_TYPES[0], scopes, [taken])
 
-    feed.event(
-        "ADDED", {"metadata": {"name": "first", "namespace": "shop", "resourceVersion": "7"}}
-    )
+    assert feed.event(seen("shop", "first", "7"))
 
     assert taken.names == ["first"]
 
@@ -38,6 +42,6 @@ def test_an_object_of_a_namespace_that_is_not_watched_is_not() -> None:
     taken = Taken()
     feed = KindFeed(OUR_TYPES[0], ("shop",), [taken])
 
-    feed.event("ADDED", {"metadata": {"name": "x", "namespace": "else", "resourceVersion": "7"}})
+    assert not feed.event(seen("else", "x", "7"))
 
     assert taken.names == []

@@ -8,7 +8,6 @@ import pytest
 from e2e.application import echo
 from e2e.load import Load
 from e2e.manifests import route, text
-from e2e.waiting import eventually
 
 ROUTES = "routes.gateway.fluxgate.io"
 
@@ -21,7 +20,10 @@ def served(cluster, gateway, namespace):
         "apply", "-f", "-", stdin=text(route(namespace, "shop", f"/{namespace}", "shop"))
     )
     url = f"{gateway}/{namespace}"
-    eventually("served", lambda: httpx.get(url).status_code == 200)
+    cluster.kubectl(
+        "wait", "-n", namespace, "--for=condition=Programmed", f"{ROUTES}/shop", "--timeout=60s"
+    )
+    assert httpx.get(url).status_code == 200
     return url
 
 
@@ -40,6 +42,7 @@ def test_when_the_leader_is_killed_no_request_fails_and_another_one_writes(
     leader = leader_of(cluster, release)
     with Load(served) as load:
         cluster.kill(release.namespace, leader)
+        eventually("another leader", lambda: leader_of(cluster, release) not in ("", leader))
         cluster.kubectl(
             "apply", "-f", "-", stdin=text(route(namespace, "late", f"/{namespace}/late", "shop"))
         )
@@ -98,5 +101,6 @@ def test_a_new_envoy_is_ready_only_when_it_serves_the_routes(cluster, release, s
     ]
     assert len(ready) == 3
     path, port = served.rpartition("/")[2], served.split(":")[2].split("/")[0]
-    assert {httpx.get(f"http://{each}:{port}/{path}").status_code for each in ready} == {200}
+    answers = {each: httpx.get(f"http://{each}:{port}/{path}").status_code for each in ready}
+    assert set(answers.values()) == {200}, answers
     cluster.kubectl("scale", "-n", release.namespace, "deployment/fluxgate-gateway", "--replicas=2")

@@ -24,6 +24,8 @@ TYPES: Mapping[str, KubeType] = {
 
 GATEWAY_CONFIGS = next(each for each in OUR_TYPES if each.kind == "GatewayConfig")
 
+_TOO_MANY, _SERVER = 429, 500
+
 _NO_OPENSHIFT = "this cluster has no Route of route.openshift.io; choose another spec.exposure.kind"
 
 Key = tuple[str, str]
@@ -32,7 +34,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Why an object is not as wanted. ``soon``: it was changed meanwhile, so look again at once."""
+    """Why an object is not as wanted. ``soon``: it will pass, so look again before long."""
 
     words: str
     soon: bool = False
@@ -43,17 +45,17 @@ class Found:
     """Our objects, by the GatewayConfig they were made for, and what could not be listed."""
 
     objects: dict[ObjectRef, dict[Key, Document]] = field(default_factory=dict)
-    unknown: dict[tuple[str, str | None], str] = field(default_factory=dict)
-    """By kind and namespace (None: all), in words."""
+    unknown: dict[tuple[str, str | None], Refused] = field(default_factory=dict)
+    """By kind and namespace (None: all)."""
 
     def of(self, gateway: ObjectRef) -> dict[Key, Document]:
         """Those made for one GatewayConfig."""
         return self.objects.get(gateway, {})
 
-    def problem(self, document: Document) -> str:
-        """Why it is not known whether an object is there; empty when it is."""
+    def refused(self, document: Document) -> Refused | None:
+        """Why it is not known whether an object is there; None when it is."""
         kind, namespace = document["kind"], document["metadata"]["namespace"]
-        return self.unknown.get((kind, namespace)) or self.unknown.get((kind, None), "")
+        return self.unknown.get((kind, namespace)) or self.unknown.get((kind, None))
 
 
 class ExposedObjects:
@@ -66,7 +68,7 @@ class ExposedObjects:
     async def find(self) -> Found:
         """All of ours, by their labels. A cluster without OpenShift has no Routes of that group.
 
-        A kind that may not be listed is told among the unknown, and is no matter of the others.
+        A kind that cannot be listed is told among the unknown, and is no matter of the others.
         """
         found = Found()
         for type_ in TYPES.values():
@@ -75,10 +77,10 @@ class ExposedObjects:
                     listing = await self._client.list(type_, namespace, label_selector=SELECTOR)
                 except NotFoundError:
                     if type_ is OPENSHIFT_ROUTES:
-                        found.unknown[type_.kind, namespace] = _NO_OPENSHIFT
-                except ForbiddenError as error:
+                        found.unknown[type_.kind, namespace] = Refused(_NO_OPENSHIFT)
+                except KubeApiError as error:
                     words = f"{type_.plural.capitalize()} are out of reach here: {error}"
-                    found.unknown[type_.kind, namespace] = words
+                    found.unknown[type_.kind, namespace] = Refused(words, _passes(error))
                 else:
                     _add(found, type_, listing.items)
         return found
@@ -115,7 +117,7 @@ class ExposedObjects:
         except ConflictError as error:
             return Refused(f"{shown} was changed meanwhile: {error}", soon=True)
         except KubeApiError as error:
-            return Refused(f"{shown} cannot be written: {error}")
+            return Refused(f"{shown} cannot be written: {error}", _passes(error))
 
     async def _apply(self, type_: KubeType, body: Document, *, force: bool) -> Document:
         return await self._client.apply(
@@ -164,6 +166,11 @@ class ExposedObjects:
         except ForbiddenError:
             return False
         return bool(there["metadata"].get("deletionTimestamp"))
+
+
+def _passes(error: KubeApiError) -> bool:
+    """Whether the API server is only busy, or its storage of a kind not ready yet."""
+    return error.code == _TOO_MANY or error.code >= _SERVER
 
 
 def _add(found: Found, type_: KubeType, items: Iterable[Document]) -> None:

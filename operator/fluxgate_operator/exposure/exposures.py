@@ -175,6 +175,7 @@ class Exposures:
 
     async def _expose(self, turn: Reconciliation) -> Found:
         found = await self._objects.find()
+        self._soon |= any(each.soon for each in found.unknown.values())
         configs = turn.resources.gateway_configs
         for ref in sorted(configs):
             wish = self._wishes.get(ref)
@@ -190,7 +191,8 @@ class Exposures:
     async def _settle(self, ref: ObjectRef, wish: _Wish, found: Found) -> None:
         """Apply what is wanted, then remove what is not, then say how it stands."""
         actual, wanted = found.of(ref), wish.desired
-        now, problems = await self._apply(wanted, actual, found)
+        now, refused = await self._apply(wanted, actual, found)
+        problems = [each.words for each in refused]
         kind = wish.config.spec.exposure.kind
         complete = len(now) == len(wanted.documents) and (
             bool(now) or kind == "None" or not wanted.problems
@@ -215,26 +217,25 @@ class Exposures:
             waiting,
             tuple([shown(each) for each in old.values() if is_front(each)]),
         )
-        self._note(ref, state)
+        passing = any(each.soon for each in refused)
+        self._soon |= passing
+        if not passing or ref not in self._states:  # else what was true is said a while longer
+            self._note(ref, state)
 
     async def _apply(
         self, wanted: Desired, actual: dict[Key, Document], found: Found
-    ) -> tuple[dict[Key, Document], list[str]]:
+    ) -> tuple[dict[Key, Document], list[Refused]]:
         """The objects that are as wanted now, and why the others are not."""
         now: dict[Key, Document] = {}
-        problems: list[str] = []
+        refused: list[Refused] = []
         for document in wanted.documents:
-            if words := found.problem(document):
-                problems.append(words)
-                continue
             key = document["kind"], document["metadata"]["name"]
-            made = await self._objects.apply(document, actual.get(key))
-            if not isinstance(made, Refused):
-                now[key] = made
+            made = found.refused(document) or await self._objects.apply(document, actual.get(key))
+            if isinstance(made, Refused):
+                refused.append(made)
             else:
-                problems.append(made.words)
-                self._soon |= made.soon
-        return now, problems
+                now[key] = made
+        return now, refused
 
     def _may_remove(
         self,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import structlog
 from support.cluster import ControlPlane
+from support.fault_proxy import FaultProxy
 
 from fluxgate.api.parse import parse_object
 from fluxgate.resources import ObjectRef, ResourceStore
@@ -189,11 +190,16 @@ async def fleet_in(
     plane: ControlPlane,
     namespace: str,
     rights: Mapping[tuple[str, str], tuple[str, ...]] = RIGHTS,
+    proxy: FaultProxy | None = None,
 ) -> AsyncIterator[Fleet]:
-    """A fleet's namespace, and an exposer with these rights."""
+    """A fleet's namespace, and an exposer with these rights, who may ask through a proxy."""
     admin_access = await load_access(plane.kubeconfig, None, {})
     plane.new_service_account(namespace, "exposer")
-    access = await load_access(plane.kubeconfig_for(namespace, "exposer"), None, {})
+    kubeconfig = plane.kubeconfig_for(namespace, "exposer")
+    if proxy is not None:
+        token = {"token": plane.token_for(namespace, "exposer")}
+        kubeconfig = proxy.kubeconfig_at(kubeconfig.with_suffix(".proxy"), token)
+    access = await load_access(kubeconfig, None, {})
     async with KubeClient(admin_access) as admin, KubeClient(access) as client:
         fleet = Fleet(plane, namespace, admin, client)
         fleet.may(rights)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from cluster.exposure.conftest import RIGHTS, Fleet, fleet_in
 from support.cluster import ControlPlane
+from support.fault_proxy import FaultProxy
 from support.statuses import until
 
 from fluxgate.resources import ObjectRef
@@ -267,6 +269,30 @@ async def test_without_the_right_to_one_kind_the_others_go_on(
         assert "Ingresses are out of reach here: 403" in condition.message
         assert "fluxgate-direct-external" in await fleet.names(SERVICES)
         assert fleet.condition(fine) is not None
+
+
+@pytest.mark.parametrize("code", [429, 503])
+async def test_a_kind_that_is_out_of_reach_for_a_while_is_no_matter_of_the_others(
+    control_plane: ControlPlane, namespace: str, fault_proxy: FaultProxy, code: int
+) -> None:
+    async with fleet_in(control_plane, namespace, proxy=fault_proxy) as fleet:
+        fleet.route("r", "a.example.com")
+        behind = await fleet.gateway(INGRESS, "behind")
+        await fleet.look()
+        before = fleet.condition(behind)
+
+        fault_proxy.answer(code, which=lambda seen: "/ingresses" in seen.path)
+        fleet.route("s", "b.example.com")
+        await fleet.gateway(BALANCER, "direct")
+        await fleet.look()
+        assert "fluxgate-direct-external" in await fleet.names(SERVICES)
+        assert fleet.condition(behind) == before
+
+        fault_proxy.heal()
+        await fleet.look()
+        ingress = await fleet.there(INGRESSES, "fluxgate-behind")
+        assert ingress is not None
+        assert len(ingress["spec"]["rules"]) == 2
 
 
 async def test_with_no_right_to_write_it_says_so_and_asks_again_only_now_and_then(

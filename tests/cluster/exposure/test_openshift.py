@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cluster.exposure.conftest import Fleet, fleet_in
 from support.cluster import OwnControlPlane
+from support.envoy import eventually
 from support.statuses import until
 
 from fluxgate.status import Reason
@@ -19,6 +20,10 @@ ROUTE = {"kind": "OpenShiftRoute"}
 def install(plane: OwnControlPlane) -> None:
     plane.kubectl("apply", "-f", str(STAND_IN))
     plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(STAND_IN))
+    eventually(
+        lambda: plane.try_kubectl("get", "routes.route.openshift.io", "-A").returncode == 0,
+        what="the storage of Routes",
+    )
 
 
 async def admit(fleet: Fleet, name: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 from e2e.application import echo
 from e2e.load import Load
 from e2e.manifests import route, text
+from e2e.waiting import eventually
 
 ROUTES = "routes.gateway.fluxgate.io"
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from support.rights import was_refused
 
 from e2e.application import echo
 from e2e.load import Load
@@ -99,7 +100,7 @@ def refused(cluster):
     return [
         (each["verb"], each["requestURI"])
         for each in cluster.requests()
-        if each["user"]["username"] == user and each["responseStatus"]["code"] == 403
+        if each["user"]["username"] == user and was_refused(each)
     ]
 
 
@@ -229,5 +230,5 @@ def refused_now(cluster):
         for each in cluster.requests()
         if each["user"]["username"] == user
         and each["requestReceivedTimestamp"] >= started
-        and each["responseStatus"]["code"] == 403
+        and was_refused(each)
     ]

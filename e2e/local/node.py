@@ -100,6 +100,8 @@ class LocalNode:
             }
         }
         await self._client.merge_patch(NODES, None, NAME, status, subresource="status")
+        # a new node is tainted as not ready, and no DaemonSet goes there until somebody takes it off
+        await self._client.merge_patch(NODES, None, NAME, {"spec": {"taints": None}})
 
     async def _run(self) -> None:
         while True:

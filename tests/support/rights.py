@@ -49,6 +49,11 @@ def unused_rights(rules: Iterable[Rule], audit_events: Iterable[Event]) -> list[
     return sorted(rights_of(rules) - used_rights(audit_events))
 
 
+def was_refused(event: Event) -> bool:
+    """Whether the user had not the right to (RBAC); a namespace that ends answers 403 to everyone."""
+    return bool((event.get("annotations") or {}).get("authorization.k8s.io/decision") == "forbid")
+
+
 def rules_for(manifests: Iterable[Manifest], account: str) -> list[Rule]:
     """The rules that a chart's bindings give to one of its ServiceAccounts."""
     found = list(manifests)

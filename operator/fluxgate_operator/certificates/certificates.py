@@ -170,8 +170,9 @@ class Certificates:
         self.ready.set()
         if self._leading():
             await publish_bundle(self._client, settings.namespace, self.ca_pem)
-            name = f"{settings.service}-{settings.namespace}"
-            await publish_to_webhooks(self._client, name, self.ca_pem)
+            if settings.webhook_port is not None:  # else there is no right to look at them either
+                name = f"{settings.service}-{settings.namespace}"
+                await publish_to_webhooks(self._client, name, self.ca_pem)
 
     def _take_up(self, folder: Path) -> None:
         given = read_given(folder, self.server_name, self._clock())

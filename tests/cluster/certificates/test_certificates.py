@@ -44,7 +44,9 @@ class Clock:
 async def running(
     kube: KubeClient, namespace: str, clock: Clock, *, leading: bool = False
 ) -> AsyncIterator[Certificates]:
-    settings = ControllerSettings(namespace, "replica", service=f"ctl-{namespace}")
+    settings = ControllerSettings(
+        namespace, "replica", service=f"ctl-{namespace}", webhook_port=9443
+    )
     timing = CertificateSettings(check=3600, retry=0.05)
     certificates = Certificates(kube, settings, lambda: leading, LOG, timing, clock)
     task = asyncio.create_task(certificates.run())

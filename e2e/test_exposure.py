@@ -6,7 +6,7 @@ import pytest
 
 from e2e.application import echo
 from e2e.load import Load
-from e2e.manifests import route, text
+from e2e.manifests import manifest, route, text
 from e2e.waiting import eventually
 
 CONFIG = "gatewayconfigs.gateway.fluxgate.io"
@@ -162,3 +162,39 @@ def test_a_way_in_that_somebody_deletes_is_made_again(cluster, fleet):
         "another one",
         lambda: made(cluster, fleet)["NodePort"]["metadata"]["uid"] != first["uid"],
     )
+
+
+def test_a_way_in_outlives_a_gateway_config_that_is_refused_and_goes_with_its_deletion(
+    cluster, release, namespace
+):
+    own = manifest(
+        "GatewayConfig",
+        namespace,
+        "own",
+        listeners=[{"name": "http", "port": 8080}],
+        exposure={"kind": "NodePort"},
+    )
+    cluster.kubectl("apply", "-f", "-", stdin=text(own))
+    where = ("-n", namespace, CONFIG, "own")
+    eventually("its Service", lambda: services(cluster, namespace))
+    (before,) = services(cluster, namespace)
+
+    # while no controller runs nobody says no to it
+    controller = ("-n", release.namespace, "deployment/fluxgate-controller")
+    cluster.kubectl("scale", *controller, "--replicas=0")
+    cluster.kubectl("rollout", "status", *controller, "--timeout=60s")
+    wrong = [{"op": "add", "path": "/spec/listeners/0/address", "value": "999.1.1.1"}]
+    patch = ("patch", *where, "--type=json", "-p", json.dumps(wrong))
+    eventually("stored", lambda: cluster.kubectl(*patch))
+    cluster.kubectl("scale", *controller, "--replicas=2")
+    cluster.kubectl("rollout", "status", *controller, "--timeout=60s")
+    cluster.kubectl("wait", *where, "--for=condition=Accepted=False", "--timeout=30s")
+    assert services(cluster, namespace) == [before]
+
+    cluster.kubectl("delete", *where)
+    eventually("nothing", lambda: services(cluster, namespace) == [])
+
+
+def services(cluster, namespace):
+    listed = cluster.kubectl("get", "services", "-n", namespace, "-l", MADE, "-o", "json")
+    return [each["metadata"]["uid"] for each in json.loads(listed)["items"]]

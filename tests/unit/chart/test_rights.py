@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from support.rights import Right, rules_for, unused_rights
+from support.rights import Right, rules_for, unused_rights, was_refused
 
 RULES = [
     {"apiGroups": ["gateway.fluxgate.io"], "resources": ["routes"], "verbs": ["get", "list"]},
@@ -78,3 +78,10 @@ def test_the_rules_of_an_account_are_those_its_bindings_name() -> None:
         binding("other", "somebody"),
     ]
     assert rules_for(manifests, "controller") == RULES
+
+
+def test_a_403_of_a_namespace_that_ends_is_no_missing_right() -> None:
+    denied = event("create", "routes", code=403)
+    by_rbac = {**denied, "annotations": {"authorization.k8s.io/decision": "forbid"}}
+    by_admission = {**denied, "annotations": {"authorization.k8s.io/decision": "allow"}}
+    assert [was_refused(each) for each in (by_rbac, by_admission)] == [True, False]

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 from cluster.controller.conftest import API, Site
-from cluster.faults.stage import followed
-from support.cluster import OwnControlPlane
+from cluster.faults.stage import create, followed
+from support.cluster import CRD_FOLDER, OwnControlPlane
 from support.envoy import eventually
 from support.fault_proxy import FaultProxy
 
@@ -77,7 +77,7 @@ def test_a_kind_that_is_deleted_takes_only_its_own_along_and_comes_back(
     )
     pooled = site.route("pooled", "/pooled", "pool").replace("kind: Backend", "kind: Upstream")
     with followed(site, fragile_proxy) as stage:
-        site.apply(pool, pooled)
+        create(site, pool, pooled)
         eventually(lambda: site.status("/pooled") == 200, what="the pool is served")
         fragile.kubectl("delete", "crd", CRD)
         eventually(lambda: site.status("/pooled") != 200, timeout=20, what="the pool is gone")
@@ -86,6 +86,6 @@ def test_a_kind_that_is_deleted_takes_only_its_own_along_and_comes_back(
         )
         stage.change()
         stage.catches_up()
-        fragile.install_crds()
-        site.apply(pool)
+        fragile.install_crds(next(CRD_FOLDER.glob("*upstreams*")))
+        create(site, pool)
         eventually(lambda: site.status("/pooled") == 200, timeout=10, what="the pool is back")

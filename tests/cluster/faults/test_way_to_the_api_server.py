@@ -37,9 +37,10 @@ def test_cut_watches_are_made_anew(site: Site, fault_proxy: FaultProxy) -> None:
 
 def test_watches_that_fell_silent_are_given_up(site: Site, fault_proxy: FaultProxy) -> None:
     with followed(site, fault_proxy) as stage:
-        assert fault_proxy.strand(stage.watches_routes) == 1
+        eventually(lambda: fault_proxy.strand(stage.watches_routes), what="a watch to strand")
+        asked = sum(map(stage.watches_routes, fault_proxy.seen))
         stage.change()
-        stage.unaware()
+        fault_proxy.wait_for(stage.watches_routes, count=asked + 1)
         stage.catches_up()
 
 

@@ -46,10 +46,10 @@ async def test_a_killed_process_is_replaced_and_nothing_is_missed(
         await kube.delete(UPSTREAMS, namespace, "old")
         await kube.create(UPSTREAMS, namespace, upstream("new"))
         os.kill(before, signal.SIGKILL)
-        await watched.until(lambda: watched.names("Upstream", namespace) == {"first", "new"})
+        await watched.until(lambda: watched.provider.health().watch_restarts == 1)
         await watched.until(lambda: watched.provider.health().watching)
         assert watched.kopf.pid != before
-        assert watched.provider.health().watch_restarts == 1
+        await watched.until(lambda: watched.names("Upstream", namespace) == {"first", "new"})
         assert not psutil.pid_exists(before)
         await kube.create(UPSTREAMS, namespace, upstream("later"))
         await watched.until(lambda: watched.has("Upstream", namespace, "later"))

@@ -113,16 +113,18 @@ class KopfWatcher:
             stdin.write(self._order().line())
             await asyncio.wait((following, asked), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (following, asked):
-                task.cancel()
-            ended = await asyncio.gather(following, asked, return_exceptions=True)
             self.known.clear()
             self.known_since = None
-            code = await _end(process, stdout, repeating)
+            asked.cancel()
+            ending = asyncio.create_task(_end(process, stdout, following, repeating))
+            try:
+                code = await asyncio.shield(ending)
+            except asyncio.CancelledError:
+                await ending  # whoever has no time to wait would leave a process behind
+                raise
         self._error = self._error or f"its process ended with {code}"
-        for error in ended:
-            if isinstance(error, Exception):
-                raise error
+        if not following.cancelled():
+            following.result()  # raises what whoever listens has raised
 
     def _order(self) -> Order:
         return Order(self._origin, self._types, self._namespaces, self._silence, os.getpid())
@@ -192,13 +194,20 @@ def _pipes(
 
 
 async def _end(
-    process: Process, stdout: asyncio.StreamReader, repeating: asyncio.Task[None]
+    process: Process,
+    stdout: asyncio.StreamReader,
+    following: asyncio.Task[None],
+    repeating: asyncio.Task[None],
 ) -> int:
     """Leave neither the process nor a zombie nor an open pipe; returns its exit code.
 
     Its pipes are read to their ends, because asyncio closes them only then. A program that the
     process has started (for a token) can hold one open for longer: it is not waited for.
     """
+    if following.done():  # it is ending by itself
+        await asyncio.wait((asyncio.ensure_future(process.wait()),), timeout=_END_SECONDS)
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
     with contextlib.suppress(ProcessLookupError):
         process.kill()
     code = await process.wait()

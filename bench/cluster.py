@@ -186,7 +186,7 @@ def versions(plane: OwnControlPlane) -> str:
     """The versions of what is measured, as the programs say them."""
     api = plane.request("GET", "/version")["gitVersion"]
     etcd = _first_line(plane.binaries["etcd"]).rpartition(" ")[2]
-    envoy = _first_line(locate_envoy(os.environ)).split("/")[1]
+    envoy = _first_line(locate_envoy(os.environ)).rpartition("version: ")[2].split("/")[1]
     return f"Kubernetes {api}, etcd {etcd}, Envoy {envoy}"
 
 

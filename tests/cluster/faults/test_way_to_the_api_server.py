@@ -96,8 +96,9 @@ def test_being_told_to_wait_is_obeyed(site: Site, fault_proxy: FaultProxy) -> No
 
 def test_an_error_within_the_stream_is_outlived(site: Site, fault_proxy: FaultProxy) -> None:
     with followed(site, fault_proxy) as stage:
+        eventually(lambda: fault_proxy.inject_error(500, stage.watches_routes), what="a watch")
         fault_proxy.answer(503, which=stage.asks_for_routes)
-        assert fault_proxy.inject_error(500, stage.watches_routes) == 1
+        fault_proxy.cut()
         stage.change()
         lasts(lambda: met(fault_proxy, stage), 2)
         stage.unaware()

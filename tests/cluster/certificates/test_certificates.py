@@ -183,7 +183,9 @@ async def _complaint(control_plane: ControlPlane, namespace: str, verbs: str) ->
     access = await load_access(control_plane.kubeconfig_for(namespace, "default"), None, {})
     with capture_logs() as logs:
         async with KubeClient(access) as client:
-            settings = ControllerSettings(namespace, "replica", service=f"ctl-{namespace}")
+            settings = ControllerSettings(
+                namespace, "replica", service=f"ctl-{namespace}", webhook_port=0
+            )
             certificates = Certificates(client, settings, lambda: True, structlog.get_logger())
             task = asyncio.create_task(certificates.run())
             await until(lambda: any(each["log_level"] == "warning" for each in logs))

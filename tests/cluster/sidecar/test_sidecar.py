@@ -70,7 +70,9 @@ class World:
 async def world(
     control_plane: ControlPlane, kube: KubeClient, namespace: str
 ) -> AsyncIterator[World]:
-    settings = ControllerSettings(namespace, "replica-0", service=f"ctl-{namespace}")
+    settings = ControllerSettings(
+        namespace, "replica-0", service=f"ctl-{namespace}", webhook_port=0
+    )
     certificates = Certificates(kube, settings, lambda: True, LOG)
     work = [asyncio.create_task(certificates.run())]
     async with asyncio.timeout(20):

@@ -198,7 +198,7 @@ async def _end(
     stdout: asyncio.StreamReader,
     following: asyncio.Task[None],
     repeating: asyncio.Task[None],
-) -> int:
+) -> int | None:
     """Leave neither the process nor a zombie nor an open pipe; returns its exit code.
 
     Its pipes are read to their ends, because asyncio closes them only then. A program that the
@@ -210,12 +210,12 @@ async def _end(
     await asyncio.gather(following, return_exceptions=True)
     with contextlib.suppress(ProcessLookupError):
         process.kill()
-    code = await process.wait()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_END_SECONDS):
             while await stdout.read(_CHUNK):
                 pass
             await repeating
+            await process.wait()  # not before: it waits for the pipes as well
     repeating.cancel()
     await asyncio.gather(repeating, return_exceptions=True)
-    return code
+    return process.returncode

@@ -4,9 +4,9 @@ import json
 
 import httpx
 import pytest
+from support.load import Load
 
 from e2e.application import echo
-from e2e.load import Load
 from e2e.manifests import route, text
 from e2e.waiting import eventually
 

@@ -3,9 +3,9 @@
 import json
 
 import pytest
+from support.load import Load
 
 from e2e.application import echo
-from e2e.load import Load
 from e2e.manifests import manifest, route, text
 from e2e.waiting import eventually
 

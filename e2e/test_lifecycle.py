@@ -5,10 +5,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from support.load import Load
 from support.rights import was_refused
 
 from e2e.application import echo
-from e2e.load import Load
 from e2e.manifests import route, text
 from e2e.waiting import eventually
 

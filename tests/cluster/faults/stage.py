@@ -18,11 +18,11 @@ from typing import Any
 
 import yaml
 from cluster.controller.conftest import Site
-from cluster.faults.load import Load
 from support.cluster_processes import ClusterError
 from support.controller import ControllerProcess, controller, envoy_of
 from support.envoy import EnvoyProcess, eventually
 from support.fault_proxy import FaultProxy, Seen
+from support.load import Load
 
 from fluxgate_operator.kube.types import OUR_TYPES
 
@@ -137,7 +137,7 @@ def followed(
         envoy = stack.enter_context(envoy_of(site.key, running))
         for path in ("/steady", "/old"):
             eventually(lambda path=path: site.status(path) == 200, what=f"{path} is served")
-        load = Load(site.port, "/steady")
+        load = Load(f"http://127.0.0.1:{site.port}{'/steady'}")
         stage = Stage(site, running, envoy, load)
         running.until(lambda: running.metric("fluxgate_controller_watching") == 1, "a watch")
         if proxy is not None:

@@ -7,12 +7,12 @@ import threading
 
 import pytest
 from cluster.controller.conftest import Site
-from cluster.faults.load import Load
 from cluster.faults.stage import QUICK, configuration, create, followed
 from support.cluster import ControlPlane
 from support.controller import ControllerProcess, controller, envoy_of
 from support.envoy import eventually
 from support.fault_proxy import FaultProxy
+from support.load import Load
 
 _WRITES = "fluxgate_controller_status_writes_total"
 
@@ -77,7 +77,7 @@ def test_a_leader_killed_while_it_writes_is_succeeded_and_nothing_is_written_twi
     ):
         first.until(lambda: first.metric("fluxgate_controller_leader") == 1, "a leader")
         eventually(lambda: site.status("/steady") == 200, what="the route is served")
-        with Load(site.port, "/steady") as load:
+        with Load(f"http://127.0.0.1:{site.port}{'/steady'}") as load:
             applying = threading.Thread(
                 target=create,
                 args=(site, *(site.route(name, f"/{name}", "echo") for name in names)),

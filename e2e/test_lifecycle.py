@@ -100,7 +100,7 @@ def refused(cluster):
     return [
         (each["verb"], each["requestURI"])
         for each in cluster.requests()
-        if each["user"]["username"] == user and was_refused(each)
+        if each["user"].get("username", "") == user and was_refused(each)
     ]
 
 
@@ -228,7 +228,7 @@ def refused_now(cluster):
     return [
         (each["verb"], each["requestURI"])
         for each in cluster.requests()
-        if each["user"]["username"] == user
+        if each["user"].get("username", "") == user
         and each["requestReceivedTimestamp"] >= started
         and was_refused(each)
     ]

@@ -147,7 +147,7 @@ class ControlPlane:
         """
         with self.audit_log.open() as lines:
             events = [json.loads(line) for line in lines if line.endswith("\n")]
-        return [each for each in events if not user or each["user"]["username"] == user]
+        return [each for each in events if not user or each["user"].get("username") == user]
 
     def install_crds(self, folder: Path = CRD_FOLDER) -> None:
         """Apply the CRDs and wait until their kinds are served."""

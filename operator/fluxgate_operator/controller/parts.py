@@ -35,6 +35,9 @@ from fluxgate_operator.sidecar import SidecarTrust
 from fluxgate_operator.status_book import StatusBook
 from fluxgate_operator.statuses import StatusWriter
 
+_LINGER_SECONDS = 10.0
+"""How long the nodes of a replica that ended may take to come to another; Envoy tries every 2 s."""
+
 
 class Parts:
     """The parts of one controller, not running yet.
@@ -68,7 +71,9 @@ class Parts:
             settings.identity,
             self._address,
             log,
-            ReplicaSettings(duration=settings.lease.duration, pod_uid=settings.pod_uid),
+            ReplicaSettings(
+                duration=settings.lease.duration, pod_uid=settings.pod_uid, linger=_LINGER_SECONDS
+            ),
             self.security.peer_credentials if self.security is not None else None,
         )
         self.engine = Engine(

@@ -66,6 +66,7 @@ class Replicas:
         )
         self._links: dict[str, tuple[Link, asyncio.Task[None]]] = {}
         self._reports: dict[str, Report] = {}
+        self._lingering: dict[str, Report] = {}
         self._look = asyncio.Event()
         self._trouble = ""
         self.changed = Signal()
@@ -92,7 +93,7 @@ class Replicas:
                 node.connection,
                 node.lag,
             )
-            for peer, report in self._reports.items()
+            for peer, report in (*self._lingering.items(), *self._reports.items())
             for node in report.nodes
         )
 
@@ -212,9 +213,23 @@ class Replicas:
 
     def _drop(self, identity: str) -> None:
         self._unlink(identity)
-        if self._reports.pop(identity, None) is not None:
+        report = self._reports.pop(identity, None)
+        if report is not None:
             self._log.info("a replica is gone", peer=identity)
+            self._linger(identity, report)
             self.changed.notify()
+
+    def _linger(self, identity: str, report: Report) -> None:
+        if self._settings.linger <= 0:
+            return
+
+        def forget() -> None:
+            if self._lingering.get(identity) is report:
+                del self._lingering[identity]
+                self.changed.notify()
+
+        self._lingering[identity] = report
+        asyncio.get_running_loop().call_later(self._settings.linger, forget)
 
     async def _leave(self) -> None:
         try:

@@ -17,6 +17,8 @@ class ReplicaSettings:
     in that. Changes within ``coalesce`` are told together; without one, ``heartbeat`` tells that
     we live. A peer that says nothing for three heartbeats is connected to anew, with
     ``backoff`` growing to ``backoff_limit``. With ``pod_uid`` the Lease goes with its pod.
+    For ``linger`` seconds the nodes of a replica that is gone still count, as they were last: they
+    are on their way to another one and serve what they have meanwhile.
     """
 
     duration: float = 15.0
@@ -25,6 +27,7 @@ class ReplicaSettings:
     backoff: float = 0.2
     backoff_limit: float = 3.0
     pod_uid: str = ""
+    linger: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -101,6 +102,26 @@ async def test_a_replica_that_leaves_is_gone_at_once_with_its_nodes_and_its_leas
                 await one.replicas.changed.wait()
         names = {each["metadata"]["name"] for each in (await kube.list(LEASES, namespace)).items}
         assert names == {"fluxgate-replica-one"}
+
+
+async def test_nodes_of_a_replica_that_left_count_until_they_had_time_to_come_to_another(
+    kube: KubeClient, namespace: str
+) -> None:
+    one = Replica(kube, namespace, "one", settings=replace(QUICK, linger=1.0))
+    two = Replica(kube, namespace, "two")
+    one.apply(WORLD)
+    async with serving(one):
+        async with serving(two):
+            two.apply(WORLD)
+            await until(two.version)
+            two.node("n2", two.version())
+            await until(one.replicas.nodes)
+        await until(lambda: not one.replicas.peers)
+        assert [each.id for each in one.replicas.nodes()] == ["n2"]
+
+        async with asyncio.timeout(5):
+            while one.replicas.nodes():
+                await one.replicas.changed.wait()
 
 
 async def test_a_replica_that_dies_stands_until_its_lease_expires_and_is_buried(

@@ -118,10 +118,12 @@ def _state_of(cluster: Cluster) -> str:
 
 @pytest.fixture
 def namespace(cluster: Cluster) -> Iterator[str]:
-    """A fresh namespace; deleted at the end."""
+    """A fresh namespace; its routes are gone at the end, the rest of it soon after."""
     name = f"e2e-{secrets.token_hex(3)}"
     cluster.kubectl("create", "namespace", name)
     yield name
+    ways_in = "routes.gateway.fluxgate.io,ingresses.networking.k8s.io"
+    cluster.kubectl("delete", ways_in, "--all", "-n", name, "--ignore-not-found")
     cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 

@@ -170,7 +170,8 @@ async def _create_some(found: Kubernetes, made: Cluster, answers: Answers, count
 async def _apply_some(found: Kubernetes, made: Cluster, answers: Answers, count: int) -> None:
     for name in [f"applied{number:04d}" for number in range(count)]:
         _not_yet(answers, name)
-        text = "\n---\n".join(map(json.dumps, documents(name, made.upstream)))
+        items = list(documents(name, made.upstream))
+        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
         began = time.perf_counter()
         await asyncio.to_thread(made.plane.kubectl, "apply", "-f", "-", stdin=text)
         found.kubectl_alone.append((time.perf_counter() - began) * 1000)

@@ -20,6 +20,7 @@ from support.control_plane import ControlPlane as Plane
 from support.control_plane import control_plane as running_plane
 from support.envoy import EnvoyProcess
 from support.kubelet import Kubelet
+from support.statuses import until
 from support.upstream import EchoUpstream
 
 from fluxgate.xds import typeurl
@@ -265,16 +266,14 @@ async def test_an_envoy_refused_while_a_restarted_controller_cannot_ask_comes_ba
                 await asyncio.to_thread(plane.stop_api_server)
                 await world.restart(ApiTokenReviewer(kube, settings=FORGET))
                 refused = world.plane.registry.counters.streams_refused
-                async with asyncio.timeout(30):
-                    while world.plane.registry.counters.streams_refused < refused + 2:  # noqa: ASYNC110
-                        await asyncio.sleep(0.1)
+                counters = world.plane.registry.counters
+                await until(lambda: counters.streams_refused >= refused + 2, 30)
                 assert not any(each.connected for each in world.plane.registry.nodes())
                 await _served(port)
                 await asyncio.to_thread(plane.start_api_server)
                 # Envoy tries again after at most 30 s
-                async with asyncio.timeout(40):
-                    while not any(each.connected for each in world.plane.registry.nodes()):  # noqa: ASYNC110
-                        await asyncio.sleep(0.1)
+                nodes = world.plane.registry.nodes
+                await until(lambda: any(each.connected for each in nodes()), 40)
 
 
 async def test_envoys_log_names_the_remedy_when_its_account_is_not_listed(
@@ -283,9 +282,7 @@ async def test_envoys_log_names_the_remedy_when_its_account_is_not_listed(
     world.configure("elsewhere")
     kubelet = pod_in(control_plane, namespace, tmp_path)
     async with envoy_of(world, kubelet, "elsewhere/edge", tmp_path) as envoy:
-        async with asyncio.timeout(20):
-            while "spec.allowedServiceAccounts" not in envoy.log:  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
+        await until(lambda: "spec.allowedServiceAccounts" in envoy.log)
         assert f"{namespace}/default may not be a node of" in envoy.log
 
 

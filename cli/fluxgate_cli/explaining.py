@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from fluxgate.ir import DirectResponse, Forward, Gateway, HTTPRoute, ListenerIR, RouteTable
+from fluxgate.ir import (
+    DirectResponse,
+    Forward,
+    Gateway,
+    HTTPRoute,
+    ListenerIR,
+    PolicyOrigin,
+    Redirect,
+    RouteTable,
+)
 from fluxgate.routing.explain import explain, request_of
 from fluxgate_cli.control.models import CandidateView, ExplainReply, ExplainRequest
 from fluxgate_cli.errors import UsageError
@@ -89,6 +98,10 @@ def _action(route: HTTPRoute) -> str:
     match route.action:
         case DirectResponse(status=status, message=message):
             return f"answers {status}" + (f": {message}" if message else "")
+        case Redirect(status=status):
+            parts = (route.action.scheme, route.action.host, route.action.path)
+            where = ", ".join(each for each in parts if each) or route.action.prefix
+            return f"redirects with {status} to {where}"
         case Forward(destinations=destinations) if len(destinations) == 1:
             return f"forwards to {destinations[0].cluster}"
         case Forward(destinations=destinations):
@@ -116,4 +129,10 @@ def _policies(route: HTTPRoute) -> tuple[str, ...]:
             found.append(f"{forward.retry.attempts} retries")
         if forward.mirror is not None:
             found.append(f"{forward.mirror.percent:g} % mirrored to {forward.mirror.cluster}")
+    found.extend(_link(link) for link in route.chain)
     return tuple(found)
+
+
+def _link(link: PolicyOrigin) -> str:
+    wider = "".join(f", appended to {each}" for each in link.appended_to)
+    return f"{link.type} from {link.source}{wider}"

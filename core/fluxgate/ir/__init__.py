@@ -35,6 +35,7 @@ from fluxgate.ir.match import (
     ValueKind,
     ValueMatch,
 )
+from fluxgate.ir.policy import PolicyOrigin, RoutePolicy, Shared
 from fluxgate.ir.route import (
     CorsPolicy,
     DirectResponse,
@@ -43,6 +44,7 @@ from fluxgate.ir.route import (
     HTTPRoute,
     MirrorIR,
     PathRewriteIR,
+    Redirect,
     RetryPolicy,
     RewriteKind,
     RouteAction,
@@ -76,12 +78,16 @@ __all__ = [
     "PathMatch",
     "PathRewriteIR",
     "PlanBucket",
+    "PolicyOrigin",
+    "Redirect",
     "RetryPolicy",
     "RewriteKind",
     "RouteAction",
     "RouteMatch",
+    "RoutePolicy",
     "RouteTable",
     "ServerNamesIR",
+    "Shared",
     "Thresholds",
     "ValueKind",
     "ValueMatch",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from fluxgate.ir.auth import ApiKeyTable, PlanBucket
 from fluxgate.ir.cluster import Cluster
+from fluxgate.ir.policy import Shared
 from fluxgate.ir.route import HTTPRoute
 from fluxgate.resources import ObjectRef
 from fluxgate.secret import SecretBytes
+
+S = TypeVar("S", bound=Shared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +108,9 @@ class Gateway:
     """The file, where Envoy runs, with the certificates upstream TLS trusts by default."""
     proxyless: bool = False
     """Whether gRPC clients without a proxy get resources of their own."""
+    shared: tuple[Shared, ...] = ()
+    """What policies of several routes have in common, sorted by class and name."""
+
+    def shared_of(self, kind: type[S]) -> tuple[S, ...]:
+        """The shared objects of one class, sorted by name."""
+        return tuple([each for each in self.shared if isinstance(each, kind)])

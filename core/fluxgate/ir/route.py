@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 from fluxgate.ir.auth import KeyAuth
 from fluxgate.ir.match import RouteMatch
+from fluxgate.ir.policy import PolicyOrigin, RoutePolicy
 from fluxgate.resources import ObjectRef
+
+P = TypeVar("P", bound=RoutePolicy)
 
 
 class RewriteKind(StrEnum):
@@ -88,7 +92,22 @@ class DirectResponse:
     message: str = ""
 
 
-RouteAction = Forward | DirectResponse
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Send the client elsewhere; what is not set stays as the request has it."""
+
+    status: int = 302
+    scheme: str = ""
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    """Replaces the whole path."""
+    prefix: str = ""
+    """Replaces what the route matched of the path."""
+    strip_query: bool = False
+
+
+RouteAction = Forward | DirectResponse | Redirect
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,3 +140,16 @@ class HTTPRoute:
     cors: CorsPolicy | None = None
     plan: str = ""
     realtime: bool = False
+    policies: tuple[RoutePolicy, ...] = ()
+    """At most one of each class, in the order of their types' names."""
+    clusters: tuple[str, ...] = ()
+    """Clusters that the policies call, besides those the action sends to."""
+    chain: tuple[PolicyOrigin, ...] = ()
+    """Where every policy in force comes from, by type."""
+
+    def policy(self, kind: type[P]) -> P | None:
+        """What the policy of one class says, if the route has one."""
+        for each in self.policies:
+            if isinstance(each, kind):
+                return each
+        return None

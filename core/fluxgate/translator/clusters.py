@@ -64,6 +64,12 @@ class ClusterSpec:
         settings = replace(self.settings, thresholds=thresholds)
         return ClusterSpec.of(self.pool, settings, (*self.origins, origin))
 
+    def with_protocol(self, protocol: str) -> ClusterSpec:
+        """The same pool, spoken to in another protocol."""
+        if protocol == self.settings.protocol:
+            return self
+        return ClusterSpec.of(self.pool, replace(self.settings, protocol=protocol), self.origins)
+
 
 def is_address(host: str) -> bool:
     """Whether ``host`` is an IP address, not a DNS name."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fluxgate.api.v1alpha1 import Resource
+from fluxgate.errors import FluxGateError
 from fluxgate.resources import ObjectRef
 from fluxgate.status import Condition, ConditionType, ObjectStatus, Reason
 
@@ -38,6 +39,18 @@ def partly(message: str, reason: Reason = Reason.PARTIALLY_ACCEPTED) -> Finding:
 def unresolved(message: str, reason: Reason = Reason.REF_NOT_FOUND) -> Finding:
     """A reference leads nowhere, or may not be followed."""
     return Finding(ConditionType.RESOLVED_REFS, reason, message)
+
+
+class PolicyError(FluxGateError):
+    """A policy cannot be set up on a route; never leaves the translation.
+
+    ``path`` is that of the field in the config (``config.jwks.secretRef``), empty when ``message``
+    names it already.
+    """
+
+    def __init__(self, path: str, message: str, reason: Reason = Reason.INVALID) -> None:
+        self.reason = reason
+        super().__init__(f"{path}: {message}" if path else message)
 
 
 def rank_of(obj: Resource) -> Rank:

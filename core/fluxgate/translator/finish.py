@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from fluxgate.api.v1alpha1 import Resource
-from fluxgate.ir import ApiKeyTable, CertificateIR, Cluster, Gateway
+from fluxgate.ir import ApiKeyTable, CertificateIR, Cluster, Gateway, Shared
 from fluxgate.resources import ObjectRef
 from fluxgate.translator.certificates import certificate_of
 from fluxgate.translator.findings import Finding, status_of
 from fluxgate.translator.gateways import GatewayFact
 from fluxgate.translator.no_effect import without_effect
+from fluxgate.translator.plugins.base import CertificateUse
 from fluxgate.translator.routes import conflicts_of
 from fluxgate.translator.view import Built, View
 
@@ -31,7 +32,7 @@ def _finish(fact: GatewayFact, before: Built | None, view: View) -> Built:
     serving.clusters.endpoints_changed(view.stale_pools)
     clusters = serving.clusters.clusters(view.endpoints)
     keys = view.keys.table(key)
-    tables = serving.route_tables()
+    tables, shared = serving.route_tables(), serving.shared()
     listeners = tuple(
         [replace(each, route_table=serving.names[each.name]) for each in base.listeners]
     )
@@ -45,6 +46,7 @@ def _finish(fact: GatewayFact, before: Built | None, view: View) -> Built:
             and clusters is old.clusters
             and keys is old.api_keys.keys
             and plans == old.plans
+            and shared == old.shared
         )
         if same:
             return before
@@ -55,18 +57,29 @@ def _finish(fact: GatewayFact, before: Built | None, view: View) -> Built:
         clusters=clusters,
         api_keys=ApiKeyTable(base.api_keys.prefixes, keys),
         plans=plans,
-        certificates=_certificates(base, clusters, before, view),
+        shared=shared,
+        certificates=_certificates(base, clusters, shared, before, view),
     )
     return Built(gateway, base)
 
 
 def _certificates(
-    base: Gateway, clusters: tuple[Cluster, ...], before: Built | None, view: View
+    base: Gateway,
+    clusters: tuple[Cluster, ...],
+    shared: tuple[Shared, ...],
+    before: Built | None,
+    view: View,
 ) -> tuple[CertificateIR, ...]:
-    unchanged = before is not None and before.base is base and before.gateway.clusters is clusters
+    unchanged = (
+        before is not None
+        and before.base is base
+        and before.gateway.clusters is clusters
+        and before.gateway.shared == shared
+    )
     if before is not None and unchanged and not view.changed("Secret"):
         return before.gateway.certificates
     names = {name for name in _certificate_names(base, clusters) if name}
+    names |= {each.name for each in shared if isinstance(each, CertificateUse)}
     found = (certificate_of(name, view.secret) for name in sorted(names))
     return tuple(each for each in found if each is not None)
 

@@ -7,23 +7,16 @@ from functools import reduce
 from math import gcd
 
 from fluxgate.api.v1alpha1 import Route, duration_ms
-from fluxgate.api.v1alpha1.policy import Retry, Timeouts
+from fluxgate.api.v1alpha1.policy import CircuitBreaker, Retry, Timeouts
 from fluxgate.api.v1alpha1.route import BackendRef
 from fluxgate.ir import Forward, HashPolicy, MirrorIR, RetryPolicy, WeightedCluster
 from fluxgate.resources import ObjectRef
-from fluxgate.status import Reason
-from fluxgate.translator.backends import may_use, service_problem
-from fluxgate.translator.clusters import ClusterSettings, ClusterSpec
-from fluxgate.translator.destinations import (
-    Destination,
-    Share,
-    service_pool,
-    thresholds_of,
-    url_cluster,
-    url_pool,
-)
-from fluxgate.translator.findings import Finding, invalid, partly, unresolved
+from fluxgate.translator.backend_refs import resolve_backend_ref
+from fluxgate.translator.clusters import ClusterSpec
+from fluxgate.translator.destinations import Destination, Share, thresholds_of
+from fluxgate.translator.findings import Finding, invalid, partly
 from fluxgate.translator.gateways import GatewayScope
+from fluxgate.translator.plugins import Policies
 from fluxgate.translator.route_matches import build_path_rewrite
 from fluxgate.translator.view import View
 
@@ -46,19 +39,21 @@ class Forwarding:
     used: frozenset[ObjectRef]
 
 
-def resolve_forwarding(ref: ObjectRef, route: Route, view: View, tenant: str | None) -> Forwarding:
+def resolve_forwarding(
+    ref: ObjectRef, route: Route, view: View, tenant: str | None, policies: Policies
+) -> Forwarding:
     """Resolve every backend. Those that cannot be are left out, the others share the requests."""
-    spec = route.spec
+    spec, lookups = route.spec, view.lookups()
     used: set[ObjectRef] = set()
     findings: list[Finding] = []
     found: list[tuple[BackendRef, Destination]] = []
     for index, each in enumerate(spec.backends):
         where = f"spec.backends[{index}]"
-        destination = _destination(where, each, ref, view, tenant, used, findings)
+        destination = resolve_backend_ref(where, each, ref, lookups, tenant, used, findings)
         if destination is not None:
             found.append((each, destination))
-    shares = _shares(ref, route, found)
-    if not spec.backends:
+    shares = _shares(ref, spec.circuit_breaker or policies.circuit_breaker, found)
+    if not spec.backends and policies.action is None:
         findings.append(invalid("spec.backends: a route needs a backend; add one"))
     elif found and not shares:
         findings.append(
@@ -71,7 +66,9 @@ def resolve_forwarding(ref: ObjectRef, route: Route, view: View, tenant: str | N
     mirror_cluster = None
     if spec.mirror is not None:
         where = "spec.mirror.backend"
-        target = _destination(where, spec.mirror.backend, ref, view, tenant, used, findings)
+        target = resolve_backend_ref(
+            where, spec.mirror.backend, ref, lookups, tenant, used, findings
+        )
         mirror_cluster = target.shares[0].cluster if target else None
     clusters = {share.cluster: None for share in shares}
     if mirror_cluster is not None:
@@ -92,45 +89,11 @@ def resolve_forwarding(ref: ObjectRef, route: Route, view: View, tenant: str | N
     )
 
 
-def _destination(
-    where: str,
-    backend: BackendRef,
-    owner: ObjectRef,
-    view: View,
-    tenant: str | None,
-    used: set[ObjectRef],
-    findings: list[Finding],
-) -> Destination | None:
-    if backend.url is not None:
-        cluster = url_cluster(backend.url, url_pool(backend.url), owner)
-        return Destination((Share(cluster, 1),))
-    target = ObjectRef(backend.kind, owner.namespace, backend.name or "")
-    used.add(target)
-    if backend.kind == "Service":
-        port = backend.port or 0
-        service = view.service(target)
-        problem = service_problem(where, service, target, port, view.lookups())
-        if problem is not None:
-            findings.append(problem)
-            return None
-        pool = service_pool(target.namespace, target.name, port)
-        return Destination((Share(ClusterSpec.of(pool, ClusterSettings(), (owner,)), 1),))
-    destination = view.destination(target)
-    if destination is None:
-        findings.append(unresolved(f"{where}: {view.missing(target)}"))
-        return None
-    if not may_use(tenant, destination.tenant):
-        message = f"{where}: {target} belongs to another tenant"
-        findings.append(unresolved(message, Reason.REF_NOT_PERMITTED))
-        return None
-    return destination
-
-
 def _shares(
-    ref: ObjectRef, route: Route, found: list[tuple[BackendRef, Destination]]
+    ref: ObjectRef, breaker: CircuitBreaker | None, found: list[tuple[BackendRef, Destination]]
 ) -> tuple[Share, ...]:
     """Weights of routes times weights of canaries, by cluster, without a common divisor."""
-    thresholds = thresholds_of(route.spec.circuit_breaker)
+    thresholds = thresholds_of(breaker)
     if thresholds is None and len(found) == 1 and len(found[0][1].shares) == 1:
         only = found[0][1].shares[0]
         return (Share(only.cluster, 1),) if found[0][0].weight * only.weight else ()
@@ -148,10 +111,13 @@ def _shares(
     return tuple(Share(cluster, weight // divisor) for cluster, weight in positive.items())
 
 
-def build_forward(route: Route, forwarding: Forwarding, scope: GatewayScope) -> Forward:
-    """The action; the nearest of route, backend and gateway decides timeouts and retries."""
+def build_forward(
+    route: Route, forwarding: Forwarding, scope: GatewayScope, policies: Policies
+) -> Forward:
+    """The action; the nearest of route, policy, backend and gateway decides timeouts and retries."""
     spec = route.spec
-    timeouts = [each for each in (spec.timeouts, *forwarding.timeouts, scope.timeouts) if each]
+    wider = (policies.timeouts, *forwarding.timeouts, scope.timeouts)
+    timeouts = [each for each in (spec.timeouts, *wider) if each]
     request = next((each.request for each in timeouts if each.request is not None), None)
     idle = next((each.idle for each in timeouts if each.idle is not None), None)
     timeout_ms = DEFAULT_TIMEOUT_MS if request is None else duration_ms(request)
@@ -160,7 +126,7 @@ def build_forward(route: Route, forwarding: Forwarding, scope: GatewayScope) -> 
         own_idle = spec.timeouts.idle if spec.timeouts else None
         timeout_ms = 0
         idle_ms = REALTIME_IDLE_MS if own_idle is None else duration_ms(own_idle)
-    retry = spec.retry or forwarding.retry or scope.retry
+    retry = spec.retry or policies.retry or forwarding.retry or scope.retry
     rewrite = spec.rewrite
     path = rewrite.path if rewrite else None
     return Forward(

@@ -2,13 +2,14 @@
 
 The nearest scope wins, type by type: the route's own fields, then what it lists
 under ``plugins``, then Plugins that target the route, its backends, its tenant, its
-gateway. Within one scope the older Plugin wins.
+gateway. Within one scope the older Plugin wins. A policy whose ``mergeStrategy`` is
+``Append`` continues the next one of its type instead of replacing it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,8 @@ from fluxgate.api.parse import field_problems
 from fluxgate.api.v1alpha1 import Model, Plugin
 from fluxgate.resources import ObjectRef, ref_of
 from fluxgate.status import Reason
-from fluxgate.translator.findings import Finding, Rank, invalid, partly, rank_of, unresolved
+from fluxgate.translator.config_refs import references_in
+from fluxgate.translator.findings import Finding, Rank, invalid, rank_of, unresolved
 from fluxgate.translator.plugins import POLICY_TYPES, PolicyType
 
 _TYPES: Mapping[str, PolicyType] = {each.name: each for each in POLICY_TYPES}
@@ -26,13 +28,19 @@ _TYPES: Mapping[str, PolicyType] = {each.name: each for each in POLICY_TYPES}
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A policy ready to apply (``config`` set), or broken (``problem`` says why)."""
+    """A policy ready to apply (``config`` set), or broken (``problem`` says why).
+
+    ``owner`` is the object that holds the config, ``where`` how findings name it.
+    """
 
     type: str
     name: str
+    owner: ObjectRef
+    where: str
     config: Model | None = None
     problem: str = ""
     enabled: bool = True
+    append: bool = False
 
     @property
     def harmless_without(self) -> bool:
@@ -49,6 +57,8 @@ class PluginFact:
     rank: Rank
     policy: Policy
     tenant: str | None
+    references: tuple[ObjectRef, ...] = ()
+    """What the config names."""
 
 
 def policy_type(name: str) -> PolicyType | None:
@@ -56,23 +66,30 @@ def policy_type(name: str) -> PolicyType | None:
     return _TYPES.get(name)
 
 
-def read_policy(kind: str, config: Mapping[str, Any], name: str) -> tuple[Policy, Reason | None]:
-    """Check ``config`` against its type's model; the reason is None when all is well."""
+def read_config(kind: str, config: Mapping[str, Any]) -> tuple[Model | None, str, Reason | None]:
+    """``config`` checked against its type's model; else what is wrong with it, and the reason."""
     known = _TYPES.get(kind)
     if known is None:
         names = ", ".join(sorted(_TYPES))
         message = f"type: {kind!r} is not supported; this version knows {names}"
-        return Policy(kind, name, problem=message), Reason.UNSUPPORTED_TYPE
+        return None, message, Reason.UNSUPPORTED_TYPE
     try:
         model = known.config.model_validate_json(
             json.dumps(config), strict=True, by_alias=True, by_name=False
         )
     except ValidationError as error:
         problems = field_problems(known.config, error, "config")
-        return Policy(kind, name, problem="; ".join(map(str, problems))), Reason.INVALID
+        return None, "; ".join(map(str, problems)), Reason.INVALID
     except (TypeError, ValueError, RecursionError) as error:
-        return Policy(kind, name, problem=f"config: is not JSON: {error}"), Reason.INVALID
-    return Policy(kind, name, model), None
+        return None, f"config: is not JSON: {error}", Reason.INVALID
+    return model, "", None
+
+
+def policy_name(owner: ObjectRef, index: int | None = None) -> str:
+    """The name of a Plugin's policy, or of the one at ``index`` of a Route's ``plugins``."""
+    if index is None:
+        return f"plugin/{owner.namespace}/{owner.name}"
+    return f"route/{owner.namespace}/{owner.name}/plugin/{index}"
 
 
 def attachment(kind: str, namespace: str, name: str) -> ObjectRef:
@@ -86,26 +103,43 @@ def targets_of(plugin: Plugin) -> frozenset[ObjectRef]:
     return frozenset(attachment(each.kind, namespace, each.name) for each in plugin.spec.targets)
 
 
-def read_plugin(plugin: Plugin, rejected: str | None) -> tuple[PluginFact, tuple[Finding, ...]]:
-    """What routes need to know of ``plugin``, and what is wrong with it."""
+def read_plugin(
+    plugin: Plugin, rejected: str | None, absent: Callable[[ObjectRef], str | None]
+) -> tuple[PluginFact, tuple[Finding, ...]]:
+    """What routes need to know of ``plugin``, and what is wrong with it.
+
+    ``absent`` says why an object that the config names is not there, or None when it is.
+    """
     spec, ref = plugin.spec, ref_of(plugin)
-    policy, reason = read_policy(spec.type, spec.config, f"plugin/{ref.namespace}/{ref.name}")
+    config, problem, reason = read_config(spec.type, spec.config)
     findings: tuple[Finding, ...] = ()
+    references: tuple[ObjectRef, ...] = ()
     if reason is not None:
-        findings = (invalid(f"spec.{policy.problem}", reason),)
-    elif spec.merge_strategy == "Append":
-        findings = (
-            partly("spec.mergeStrategy: Append is not supported by this version; Replace is used"),
+        findings = (invalid(f"spec.{problem}", reason),)
+    elif config is not None:
+        named = tuple(references_in(config, ref.namespace, "spec.config"))
+        references = tuple(each for _, each in named)
+        findings = tuple(
+            unresolved(f"{path}: {why}") for path, each in named if (why := absent(each))
         )
     if not spec.enabled:
         findings = (*findings, invalid("spec.enabled is false", Reason.DISABLED))
-        policy = Policy(policy.type, policy.name, policy.config, policy.problem, enabled=False)
     elif rejected is not None:
-        policy = Policy(policy.type, policy.name, problem=f"Envoy rejected {ref}: {rejected}")
+        config, problem = None, f"Envoy rejected {ref}: {rejected}"
     if spec.tenant is not None and any(each.kind == "GatewayConfig" for each in spec.targets):
         message = "spec.targets: a tenant's Plugin cannot target a GatewayConfig; target the Tenant"
         findings = (*findings, unresolved(message, Reason.REF_NOT_PERMITTED))
-    return PluginFact(ref, rank_of(plugin), policy, spec.tenant), findings
+    policy = Policy(
+        spec.type,
+        policy_name(ref),
+        ref,
+        str(ref),
+        config,
+        problem,
+        spec.enabled,
+        append=spec.merge_strategy == "Append",
+    )
+    return PluginFact(ref, rank_of(plugin), policy, spec.tenant, references), findings
 
 
 @dataclass(slots=True)

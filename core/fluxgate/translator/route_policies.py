@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fluxgate.api.v1alpha1 import Route
 from fluxgate.api.v1alpha1.route import PluginUse, RouteAuth
-from fluxgate.ir import KeyAuth, PlanBucket
+from fluxgate.ir import KeyAuth, PlanBucket, PolicyOrigin
 from fluxgate.resources import ObjectRef
 from fluxgate.status import Reason
+from fluxgate.translator.applying import apply_policies
 from fluxgate.translator.backends import may_use
+from fluxgate.translator.clusters import ClusterSpec
 from fluxgate.translator.cross_origin import CrossOrigin, same_for_all, tenant_origins
 from fluxgate.translator.findings import Finding, invalid, partly, unresolved
 from fluxgate.translator.gateways import GatewayScope
 from fluxgate.translator.key_table import scopes_of
 from fluxgate.translator.plugins import Limit, Policies
 from fluxgate.translator.plugins.rate_limit import limit_of
-from fluxgate.translator.policies import (
-    Policy,
-    attachment,
-    policy_type,
-    read_policy,
-)
+from fluxgate.translator.policies import Policy, attachment, policy_name, read_config
 from fluxgate.translator.tenants import TenantFact
 from fluxgate.translator.view import View
 
@@ -30,6 +27,7 @@ from fluxgate.translator.view import View
 class Protection:
     """The policies of a Route as IR; ``refuse``: one of them could not be set up."""
 
+    policies: Policies
     key_auth: KeyAuth | None
     cors: CrossOrigin
     plan: str
@@ -37,25 +35,39 @@ class Protection:
     refuse: bool
     findings: tuple[Finding, ...]
     used: frozenset[ObjectRef]
+    clusters: tuple[ClusterSpec, ...] = ()
+    chain: tuple[PolicyOrigin, ...] = ()
 
 
 class _Collector:
-    """Gathers one policy a type, the nearest scope first."""
+    """Gathers the policies of each type, the nearest scope first."""
 
     def __init__(self) -> None:
-        self.chosen: dict[str, Policy | None] = {}
+        self.chosen: dict[str, list[Policy]] = {}
+        self.off: set[str] = set()
         self.findings: list[Finding] = []
         self.refuse = False
         self.used: set[ObjectRef] = set()
 
-    def offer(self, policy: Policy, *, off: bool = False) -> None:
-        """Take ``policy`` (or, when ``off``, none of its type) unless a nearer scope decided."""
-        self.chosen.setdefault(policy.type, None if off else policy)
+    def decided(self, kind: str) -> bool:
+        """Whether wider scopes have no say in policies of this type any more."""
+        stack = self.chosen.get(kind, ())
+        return kind in self.off or (len(stack) > 0 and not stack[-1].append)
+
+    def offer(self, policy: Policy) -> None:
+        """Take ``policy`` unless a nearer scope decided."""
+        if not self.decided(policy.type):
+            self.chosen.setdefault(policy.type, []).append(policy)
 
     def fail(self, finding: Finding) -> None:
         """Something is broken that may have protected the route: close it."""
         self.findings.append(finding)
         self.refuse = True
+
+    def broken(self, policy: Policy, finding: Finding) -> None:
+        """A policy is of no use: close the route, unless it is as well protected without."""
+        self.findings.append(finding)
+        self.refuse = self.refuse or not policy.harmless_without
 
 
 def resolve_policies(
@@ -66,7 +78,11 @@ def resolve_policies(
     for index, use in enumerate(spec.plugins):
         _offer_use(use, index, ref, view, tenant, collector)
     _offer_attached(ref, route, view, scope, tenant, collector, decided)
-    policies = _apply(collector, own=decided)
+    applied = apply_policies(collector.chosen, decided, ref, route, view, scope, tenant)
+    for policy, finding in applied.broken:
+        collector.broken(policy, finding)
+    collector.findings.extend(applied.findings)
+    policies = applied.policies
     auth = spec.auth or policies.auth
     limit = policies.limit
     if spec.rate_limit is not None:
@@ -78,19 +94,29 @@ def resolve_policies(
         message = "spec.async: is not supported by this version; remove it to call synchronously"
         collector.fail(invalid(message, Reason.UNSUPPORTED_TYPE))
     return Protection(
+        policies,
         key_auth,
         cors,
         plan,
         bucket,
         collector.refuse,
         tuple(collector.findings),
-        frozenset(collector.used),
+        frozenset(collector.used | applied.used),
+        applied.clusters,
+        applied.chain,
     )
 
 
 def _decided_by_fields(route: Route) -> frozenset[str]:
     spec = route.spec
-    fields = {"key-auth": spec.auth, "cors": spec.cors, "rate-limit": spec.rate_limit}
+    fields = {
+        "key-auth": spec.auth,
+        "cors": spec.cors,
+        "rate-limit": spec.rate_limit,
+        "timeout": spec.timeouts,
+        "retry": spec.retry,
+        "circuit-breaker": spec.circuit_breaker,
+    }
     return frozenset([name for name, value in fields.items() if value is not None])
 
 
@@ -104,13 +130,11 @@ def _offer_use(
 ) -> None:
     where = f"spec.plugins[{index}]"
     if use.type is not None:
-        name = f"route/{ref.namespace}/{ref.name}/plugin/{index}"
-        policy, reason = read_policy(use.type, use.config, name)
-        if use.enabled and reason is not None and not policy.harmless_without:
-            collector.refuse = True
+        config, problem, reason = read_config(use.type, use.config)
+        name, append = policy_name(ref, index), use.merge_strategy == "Append"
+        policy = Policy(use.type, name, ref, where, config, problem, use.enabled, append)
         if use.enabled and reason is not None:
-            collector.findings.append(invalid(f"{where}.{policy.problem}", reason))
-            policy = Policy(policy.type, policy.name, enabled=False)
+            collector.broken(policy, invalid(f"{where}.{problem}", reason))
         _offer_once(policy, where, use, collector)
         return
     target = ObjectRef("Plugin", ref.namespace, use.name or "")
@@ -123,16 +147,20 @@ def _offer_use(
         message = f"{where}: {target} belongs to another tenant"
         collector.fail(unresolved(message, Reason.REF_NOT_PERMITTED))
     elif fact.policy.enabled:
+        policy = replace(fact.policy, where=f"{where}: {target}")
         if use.enabled:
-            _note_broken(fact.policy, f"{where}: {target}", collector)
-        _offer_once(fact.policy, where, use, collector)
+            _note_broken(policy, collector)
+        _offer_once(policy, where, use, collector)
 
 
 def _offer_once(policy: Policy, where: str, use: PluginUse, collector: _Collector) -> None:
-    if policy.type in collector.chosen:
+    if collector.decided(policy.type):
         message = f"{where}: the type {policy.type!r} is listed before; the first one counts"
         collector.findings.append(partly(message))
-    collector.offer(policy, off=not use.enabled)
+    elif use.enabled:
+        collector.offer(policy)
+    else:
+        collector.off.add(policy.type)
 
 
 def _offer_attached(
@@ -158,30 +186,17 @@ def _offer_attached(
         collector.used.add(target)
         for fact in view.plugins.attached(target):
             mine = may_use(fact.tenant, tenant.name if tenant else "")
-            if not mine or fact.policy.type in collector.chosen or fact.policy.type in decided:
+            kind = fact.policy.type
+            if not mine or kind in decided or collector.decided(kind):
                 continue
-            _note_broken(fact.policy, str(fact.ref), collector)
+            _note_broken(fact.policy, collector)
             collector.offer(fact.policy)
 
 
-def _note_broken(policy: Policy, subject: str, collector: _Collector) -> None:
-    if not policy.problem:
-        return
-    finding = unresolved(f"{subject} is not usable: {policy.problem}", Reason.INVALID)
-    if policy.harmless_without:
-        collector.findings.append(finding)
-    else:
-        collector.fail(finding)
-
-
-def _apply(collector: _Collector, own: frozenset[str]) -> Policies:
-    policies = Policies()
-    for kind, policy in sorted(collector.chosen.items()):
-        known = policy_type(kind)
-        if policy is None or policy.config is None or known is None or kind in own:
-            continue
-        policies = known.apply(policies, policy.config, policy.name)
-    return policies
+def _note_broken(policy: Policy, collector: _Collector) -> None:
+    if policy.problem:
+        message = f"{policy.where} is not usable: {policy.problem}"
+        collector.broken(policy, unresolved(message, Reason.INVALID))
 
 
 def _cors(

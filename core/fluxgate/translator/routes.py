@@ -26,6 +26,7 @@ from fluxgate.translator.cross_origin import variants
 from fluxgate.translator.findings import Finding, invalid, partly, rank_of, unresolved
 from fluxgate.translator.forwarding import Forwarding, build_forward, resolve_forwarding
 from fluxgate.translator.gateways import GatewayScope
+from fluxgate.translator.plugins import Policies
 from fluxgate.translator.route_matches import build_match
 from fluxgate.translator.route_policies import Protection, resolve_policies
 from fluxgate.translator.serving import Fragment, Part
@@ -40,12 +41,12 @@ NO_BACKEND = DirectResponse(502, "This route has no backend.")
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
-    """A route that takes part: for whom, on which hosts, to where."""
+    """A route that takes part: for whom, on which hosts, and on one gateway to where."""
 
     route: Route
     ref: ObjectRef
-    tenant: TenantFact | None
     hosts: tuple[str, ...]
+    protection: Protection
     forwarding: Forwarding
 
 
@@ -62,22 +63,38 @@ def compile_route(ref: ObjectRef, route: Route, view: View) -> Fragment:
         return Fragment(findings=(tenant,), used=frozenset(used))
     findings: list[Finding] = []
     hosts = _hosts(route, tenant, findings)
-    forwarding = resolve_forwarding(ref, route, view, tenant.name if tenant else None)
-    used |= forwarding.used
-    findings.extend(forwarding.findings)
-    placed = _Placed(route, ref, tenant, hosts, forwarding)
     parts = []
-    for scope in _scopes(route, view, findings):
-        protection = resolve_policies(ref, route, view, scope, tenant)
-        used |= protection.used
-        findings.extend(protection.findings)
+    scopes = _scopes(route, view, findings)
+    for scope in scopes:
+        placed = _place(ref, route, view, scope, tenant, hosts)
+        used |= placed.protection.used | placed.forwarding.used
+        findings.extend((*placed.forwarding.findings, *placed.protection.findings))
         listeners = _listeners(route, scope)
         if (aside := _aside(placed, scope)) is not None:
             findings.append(aside)
         elif listeners and hosts:
-            parts.append(_part(placed, scope, listeners, protection))
+            parts.append(_part(placed, scope, listeners))
+    if not scopes:
+        owner = tenant.name if tenant else None
+        forwarding = resolve_forwarding(ref, route, view, owner, Policies())
+        used |= forwarding.used
+        findings.extend(forwarding.findings)
     unique = tuple(dict.fromkeys(findings)) if findings else ()
     return Fragment(tuple(parts), unique, frozenset(used))
+
+
+def _place(
+    ref: ObjectRef,
+    route: Route,
+    view: View,
+    scope: GatewayScope,
+    tenant: TenantFact | None,
+    hosts: tuple[str, ...],
+) -> _Placed:
+    protection = resolve_policies(ref, route, view, scope, tenant)
+    owner = tenant.name if tenant else None
+    forwarding = resolve_forwarding(ref, route, view, owner, protection.policies)
+    return _Placed(route, ref, hosts, protection, forwarding)
 
 
 def _aside(placed: _Placed, scope: GatewayScope) -> Finding | None:
@@ -150,10 +167,9 @@ def _listeners(route: Route, scope: GatewayScope) -> tuple[str, ...]:
     return tuple([name for name in scope.listeners if name in wanted])
 
 
-def _part(
-    placed: _Placed, scope: GatewayScope, listeners: tuple[str, ...], protection: Protection
-) -> Part:
-    action = _action(placed, scope, protection)
+def _part(placed: _Placed, scope: GatewayScope, listeners: tuple[str, ...]) -> Part:
+    protection = placed.protection
+    action = _action(placed, scope)
     rank = rank_of(placed.route)
     claims = tuple(
         Claim(
@@ -165,7 +181,7 @@ def _part(
             built,
             placed.forwarding.clusters if isinstance(built.action, Forward) else (),
         )
-        for index, synthetic, built in _http_routes(placed, action, protection)
+        for index, synthetic, built in _http_routes(placed, action)
         for host in placed.hosts
     )
     buckets: tuple[PlanBucket, ...] = (protection.bucket,) if protection.bucket else ()
@@ -174,22 +190,27 @@ def _part(
         listeners=listeners,
         claims=claims,
         buckets=buckets,
+        shared=() if protection.refuse else protection.policies.shared,
+        clusters=() if protection.refuse else protection.clusters,
     )
 
 
-def _action(placed: _Placed, scope: GatewayScope, protection: Protection) -> RouteAction:
-    if protection.refuse:
+def _action(placed: _Placed, scope: GatewayScope) -> RouteAction:
+    policies = placed.protection.policies
+    if placed.protection.refuse:
         return REFUSED
+    if policies.action is not None:
+        return policies.action
     if not placed.forwarding.destinations:
         return NO_BACKEND
-    return build_forward(placed.route, placed.forwarding, scope)
+    return build_forward(placed.route, placed.forwarding, scope, policies)
 
 
-def _http_routes(
-    placed: _Placed, action: RouteAction, protection: Protection
-) -> Iterator[tuple[int, bool, HTTPRoute]]:
+def _http_routes(placed: _Placed, action: RouteAction) -> Iterator[tuple[int, bool, HTTPRoute]]:
     """(match number, made up, IR route) for every match."""
-    spec, ref = placed.route.spec, placed.ref
+    spec, ref, protection = placed.route.spec, placed.ref, placed.protection
+    policies = () if protection.refuse else protection.policies.on_route
+    clusters = () if protection.refuse else tuple(sorted(each.name for each in protection.clusters))
     created = placed.route.metadata.creation_timestamp
     for index, match in enumerate(spec.matches):
         for variant in variants(build_match(match), protection.cors):
@@ -207,6 +228,9 @@ def _http_routes(
                     cors=variant.cors,
                     plan=protection.plan,
                     realtime=spec.realtime,
+                    policies=policies,
+                    clusters=clusters,
+                    chain=protection.chain,
                 ),
             )
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from fluxgate.ir import PlanBucket, RouteTable
+from fluxgate.ir import PlanBucket, RouteTable, Shared
 from fluxgate.resources import ObjectRef
-from fluxgate.translator.clusters import ClusterUses
+from fluxgate.translator.clusters import ClusterSpec, ClusterUses
 from fluxgate.translator.findings import Finding
 from fluxgate.translator.tables import Claim, Table
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,9 @@ class Part:
     listeners: tuple[str, ...]
     claims: tuple[Claim, ...]
     buckets: tuple[PlanBucket, ...] = ()
+    shared: tuple[Shared, ...] = ()
+    clusters: tuple[ClusterSpec, ...] = ()
+    """Those that policies call, whether or not another route holds the places of this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +68,9 @@ class Serving:
     tables: dict[str, Table]
     clusters: ClusterUses
     _selections: dict[tuple[str, ...], int] = field(default_factory=dict)
-    _buckets: dict[PlanBucket, int] = field(default_factory=dict)
+    _buckets: Counter[PlanBucket] = field(default_factory=Counter)
+    _shared: Counter[Shared] = field(default_factory=Counter)
+    _sorted: tuple[Shared, ...] | None = ()
 
     @classmethod
     def of(cls, gateway: str, listeners: tuple[str, ...], parts: Collection[Part] = ()) -> Serving:
@@ -92,8 +101,9 @@ class Serving:
         for table in self._tables_of(part):
             for claim in part.claims:
                 concerned |= table.add(claim)
-        for bucket in part.buckets:
-            self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
+        for spec in part.clusters:
+            self.clusters.add(spec)
+        self._count(part, 1)
         return concerned
 
     def remove(self, part: Part) -> set[ObjectRef]:
@@ -102,11 +112,20 @@ class Serving:
         for table in self._tables_of(part):
             for claim in part.claims:
                 concerned |= table.remove(claim)
-        for bucket in part.buckets:
-            self._buckets[bucket] -= 1
-            if not self._buckets[bucket]:
-                del self._buckets[bucket]
+        for spec in part.clusters:
+            self.clusters.remove(spec)
+        self._count(part, -1)
         return concerned
+
+    def _count(self, part: Part, change: int) -> None:
+        if part.buckets:
+            _add(self._buckets, part.buckets, change)
+        if part.shared:
+            known = len(self._shared)
+            _add(self._shared, part.shared, change)
+            # counts that only grow or shrink leave the set as it was
+            if len(self._shared) != known or change < 0:
+                self._sorted = None
 
     def conflicts(self, part: Part) -> Iterable[tuple[str, Claim, Claim]]:
         """Every (table, claim, holder) where another claim holds the place."""
@@ -127,8 +146,24 @@ class Serving:
         """The buckets of limits written outside the plans, in no order."""
         return tuple(self._buckets)
 
+    def shared(self) -> tuple[Shared, ...]:
+        """What policies have in common, by class and name; the same tuple when nothing changed."""
+        if self._sorted is None:
+            self._sorted = tuple(
+                sorted(self._shared, key=lambda each: (type(each).__qualname__, each.name))
+            )
+        return self._sorted
+
     def route_tables(self) -> tuple[RouteTable, ...]:
         """The tables, sorted by name."""
         return tuple(
             sorted((table.build() for table in self.tables.values()), key=lambda table: table.name)
         )
+
+
+def _add(counter: Counter[T], items: Iterable[T], change: int) -> None:
+    """Change counts, never keeping a zero."""
+    for item in items:
+        counter[item] += change
+        if not counter[item]:
+            del counter[item]

@@ -86,14 +86,16 @@ def _forget_routes(view: View) -> None:
 
 
 def process_plugins(view: View) -> None:
-    """Check the Plugins that changed; whom they are attached to has to look again."""
-    for ref in view.changed("Plugin"):
+    """Check the Plugins that changed or name what did; whom they are attached to looks again."""
+    for ref in view.changed("Plugin") | view.dependent("Plugin", view.dirty):
         plugin = view.resources.plugins.get(ref)
         if plugin is None:
             view.dirty |= view.plugins.put(ref, None, None)
+            view.dependents.drop(ref)
             view.note(ref, None)
         else:
-            fact, findings = read_plugin(plugin, view.changes.rejected.get(ref))
+            fact, findings = read_plugin(plugin, view.changes.rejected.get(ref), view.absent)
+            view.dependents.put(ref, frozenset(fact.references))
             view.dirty |= view.plugins.put(ref, plugin, fact)
             view.note(ref, findings)
 

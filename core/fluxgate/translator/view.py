@@ -107,6 +107,11 @@ class View:
             return f"{ref} does not exist; create it or correct the name"
         return f"{ref} is not usable; see its conditions"
 
+    def absent(self, ref: ObjectRef) -> str | None:
+        """Why ``ref`` cannot be referred to; None when it is there and was not rejected."""
+        there = self.resources.get(ref) is not None and ref not in self.changes.rejected
+        return None if there else self.missing(ref)
+
     def lookups(self) -> Lookups:
         """How backends and routes find what they refer to."""
         return Lookups(

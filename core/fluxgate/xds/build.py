@@ -80,9 +80,10 @@ def build_snapshot(gateway: Gateway, cache: BuildCache | None = None) -> Snapsho
     cache = BuildCache() if cache is None else cache
     pools = build_pools(gateway, cache.pools)
     direct = _proxyless(gateway, cache)
+    own = _of_filters(gateway, cache)
     parts: tuple[tuple[str, Iterable[SnapshotResource]], ...] = (
-        (typeurl.SECRET, _secrets(gateway)),
-        (typeurl.EXTENSION, _extensions(gateway, cache)),
+        (typeurl.SECRET, [*_secrets(gateway), *own[typeurl.SECRET]]),
+        (typeurl.EXTENSION, own[typeurl.EXTENSION]),
         (typeurl.LISTENER, [*_listeners(gateway, cache), *direct[typeurl.LISTENER]]),
         (typeurl.ROUTE, [*_routes(gateway, cache), *direct[typeurl.ROUTE]]),
     )
@@ -107,7 +108,9 @@ def _secrets(gateway: Gateway) -> Iterator[SnapshotResource]:
         )
 
 
-def _extensions(gateway: Gateway, cache: BuildCache) -> Iterator[SnapshotResource]:
+def _of_filters(gateway: Gateway, cache: BuildCache) -> dict[str, list[SnapshotResource]]:
+    """What the HTTP filters bring beside listeners and routes: configurations and secrets."""
+
     def make(source: Gateway) -> tuple[SnapshotResource, ...]:
         return tuple(
             resource
@@ -116,7 +119,10 @@ def _extensions(gateway: Gateway, cache: BuildCache) -> Iterator[SnapshotResourc
         )
 
     source = replace(gateway, listeners=(), certificates=(), route_tables=(), clusters=())
-    yield from cache.extensions.get("extensions", source, make)
+    made: dict[str, list[SnapshotResource]] = {typeurl.SECRET: [], typeurl.EXTENSION: []}
+    for resource in cache.extensions.get("extensions", source, make):
+        made[resource.type_url].append(resource)
+    return made
 
 
 def _listeners(gateway: Gateway, cache: BuildCache) -> Iterator[SnapshotResource]:
@@ -128,6 +134,7 @@ def _listeners(gateway: Gateway, cache: BuildCache) -> Iterator[SnapshotResource
         certificates=(),
         api_keys=ApiKeyTable(prefixes=()),
         plans=(),
+        shared=(),
     )
     yield from cache.listeners.get("listeners", source, _make_listeners)
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from envoy.config.route.v3 import route_components_pb2 as route_v3
 
-from fluxgate.ir import DirectResponse, Forward, HTTPRoute
+from fluxgate.ir import DirectResponse, Forward, HTTPRoute, Redirect
 from fluxgate.xds.httpfilters.base import HTTPFilter
-from fluxgate.xds.route_action import build_direct_response, build_forward
+from fluxgate.xds.route_action import build_direct_response, build_forward, build_redirect
 from fluxgate.xds.route_match import build_matches
 
 
@@ -33,15 +33,18 @@ def build_route(
 
 
 def clusters_of(route: HTTPRoute) -> tuple[str, ...]:
-    """The clusters ``route`` sends requests or copies to."""
+    """The clusters ``route`` sends requests or copies to, and those that its policies call."""
     if not isinstance(route.action, Forward):
-        return ()
+        return route.clusters
     mirrored = (route.action.mirror.cluster,) if route.action.mirror else ()
-    return tuple(each.cluster for each in route.action.destinations if each.weight > 0) + mirrored
+    sent = tuple(each.cluster for each in route.action.destinations if each.weight > 0)
+    return sent + mirrored + route.clusters
 
 
 def _set_action(message: route_v3.Route, route: HTTPRoute) -> None:
     if isinstance(route.action, DirectResponse):
         message.direct_response.CopyFrom(build_direct_response(route.action))
+    elif isinstance(route.action, Redirect):
+        message.redirect.CopyFrom(build_redirect(route.action))
     else:
         message.route.CopyFrom(build_forward(route.match.path, route.action))

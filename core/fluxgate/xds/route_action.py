@@ -16,6 +16,7 @@ from fluxgate.ir import (
     PathKind,
     PathMatch,
     PathRewriteIR,
+    Redirect,
     RetryPolicy,
     RewriteKind,
 )
@@ -36,6 +37,32 @@ def build_direct_response(action: DirectResponse) -> route_v3.DirectResponseActi
     message = route_v3.DirectResponseAction(status=action.status)
     if action.message:
         message.body.inline_string = action.message
+    return message
+
+
+_REDIRECT_CODES = {
+    301: route_v3.RedirectAction.MOVED_PERMANENTLY,
+    302: route_v3.RedirectAction.FOUND,
+    303: route_v3.RedirectAction.SEE_OTHER,
+    307: route_v3.RedirectAction.TEMPORARY_REDIRECT,
+    308: route_v3.RedirectAction.PERMANENT_REDIRECT,
+}
+
+
+def build_redirect(action: Redirect) -> route_v3.RedirectAction:
+    """``envoy.config.route.v3.RedirectAction``. Raises ``KeyError`` for a status that is none."""
+    message = route_v3.RedirectAction(
+        response_code=_REDIRECT_CODES[action.status],
+        host_redirect=action.host,
+        port_redirect=action.port,
+        strip_query=action.strip_query,
+    )
+    if action.scheme:
+        message.scheme_redirect = action.scheme
+    if action.path:
+        message.path_redirect = action.path
+    elif action.prefix:
+        message.prefix_rewrite = action.prefix
     return message
 
 

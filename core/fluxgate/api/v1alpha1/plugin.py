@@ -27,7 +27,11 @@ class PluginSpec(Model):
         default=(), description="Empty means: only where a route names this plugin."
     )
     enabled: bool = True
-    merge_strategy: Literal["Replace", "Append"] = "Replace"
+    merge_strategy: Literal["Replace", "Append"] = Field(
+        default="Replace",
+        description="Append continues the next wider policy of the type: lists grow, "
+        "values that are not set here are taken over.",
+    )
     tenant: ObjectName | None = None
     description: Text = ""
 

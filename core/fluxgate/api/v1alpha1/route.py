@@ -308,6 +308,11 @@ class PluginUse(Model):
         default=True,
         description="false switches this type off here, whatever a wider scope says.",
     )
+    merge_strategy: Literal["Replace", "Append"] = Field(
+        default="Replace",
+        description="Append continues the next wider policy of the type: lists grow, "
+        "values that are not set here are taken over.",
+    )
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fluxgate.api.v1alpha1.policy import Cors
-from fluxgate.translator.plugins.base import Policies, PolicyType
+from fluxgate.translator.plugins.base import Context, Policies, PolicyType
 
 
-def _apply(policies: Policies, config: Cors, _name: str) -> Policies:
+def _apply(policies: Policies, config: Cors, _context: Context) -> Policies:
     return replace(policies, cors=config)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fluxgate.api.v1alpha1.route import RouteAuth
-from fluxgate.translator.plugins.base import Policies, PolicyType
+from fluxgate.translator.plugins.base import Context, Policies, PolicyType
 
 
-def _apply(policies: Policies, config: RouteAuth, _name: str) -> Policies:
+def _apply(policies: Policies, config: RouteAuth, _context: Context) -> Policies:
     return replace(policies, auth=config)
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from fluxgate.api.v1alpha1 import duration_ms
 from fluxgate.api.v1alpha1.route import RouteRateLimit
-from fluxgate.translator.plugins.base import Limit, Policies, PolicyType
+from fluxgate.translator.plugins.base import Context, Limit, Policies, PolicyType
 
 
 class RateLimitConfig(RouteRateLimit):
@@ -24,8 +24,8 @@ def limit_of(config: RouteRateLimit, name: str) -> Limit:
     return Limit(None, config.requests, window, config.burst or config.requests, name)
 
 
-def _apply(policies: Policies, config: RateLimitConfig, name: str) -> Policies:
-    return replace(policies, limit=limit_of(config, name))
+def _apply(policies: Policies, config: RateLimitConfig, context: Context) -> Policies:
+    return replace(policies, limit=limit_of(config, context.name))
 
 
 POLICY = PolicyType("rate-limit", RateLimitConfig, _apply)

@@ -32,5 +32,5 @@ class HTTPFilter(Protocol):
         ...
 
     def resources(self, gateway: Gateway) -> tuple[SnapshotResource, ...]:
-        """Resources of its own, such as a configuration delivered by ECDS."""
+        """Resources of its own: configurations delivered by ECDS, and secrets by SDS."""
         ...

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from typing import Any
 
-from fluxgate.api.v1alpha1 import Backend, GatewayConfig, Route, Upstream
+from fluxgate.api.v1alpha1 import Backend, GatewayConfig, Plugin, Route, Upstream
 from fluxgate.api.v1alpha1.policy import BackendTLS, SecretRef
 from fluxgate.resources import Object, ObjectRef, ResourceStore, ServerCertificates, ref_of
+from fluxgate.translator.config_refs import references_in
+from fluxgate.translator.policies import read_config
 
-_REFERRING = ("Route", "Backend", "Upstream", "GatewayConfig", "ServerCertificates")
+_REFERRING = ("Route", "Plugin", "Backend", "Upstream", "GatewayConfig", "ServerCertificates")
 
 
 class References:
@@ -68,11 +71,9 @@ def referred(obj: Object) -> Iterator[ObjectRef]:
     namespace = ref_of(obj).namespace
     match obj:
         case Route():
-            spec = obj.spec
-            backends = [*spec.backends, *((spec.mirror.backend,) if spec.mirror else ())]
-            for each in backends:
-                if each.kind == "Service" and each.name:
-                    yield ObjectRef("Service", namespace, each.name)
+            yield from _route(obj, namespace)
+        case Plugin():
+            yield from _config(obj.spec.type, obj.spec.config, namespace)
         case Backend():
             if obj.spec.service is not None:
                 yield ObjectRef("Service", namespace, obj.spec.service.name)
@@ -86,6 +87,25 @@ def referred(obj: Object) -> Iterator[ObjectRef]:
                 yield certificate.secret
         case _:
             return
+
+
+def _route(route: Route, namespace: str) -> Iterator[ObjectRef]:
+    spec = route.spec
+    for each in (*spec.backends, *((spec.mirror.backend,) if spec.mirror else ())):
+        if each.kind == "Service" and each.name:
+            yield ObjectRef("Service", namespace, each.name)
+    for use in spec.plugins:
+        if use.type is not None:
+            yield from _config(use.type, use.config, namespace)
+
+
+def _config(kind: str, config: Mapping[str, Any], namespace: str) -> Iterator[ObjectRef]:
+    """What the config of a policy names; nothing when it is not one, which its object then says."""
+    model, _, _ = read_config(kind, config)
+    if model is not None:
+        for _, ref in references_in(model, namespace):
+            if ref.kind in ("Secret", "Service"):
+                yield ref
 
 
 def _tls(tls: BackendTLS | None, namespace: str) -> Iterator[ObjectRef]:

@@ -7,9 +7,9 @@ and so decides when the writer learns what.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from fluxgate.resources import ObjectRef
 from fluxgate.status import Condition, ConditionType, ObjectStatus, Reason
@@ -17,6 +17,7 @@ from fluxgate_operator.kube.client import Document, KubeClient
 from fluxgate_operator.kube.types import OUR_TYPES
 from fluxgate_operator.providers.kubernetes.intake import ObjectFacts
 
+T = TypeVar("T")
 ROUTES = next(each for each in OUR_TYPES if each.kind == "Route")
 
 ACCEPTED = Condition(ConditionType.ACCEPTED, status=True, reason=Reason.ACCEPTED)
@@ -127,3 +128,13 @@ async def until(condition: Callable[[], object], seconds: float = 20) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - nothing to wait for
             await asyncio.sleep(0.005)
+
+
+async def until_said(
+    ask: Callable[[], Awaitable[T]], holds: Callable[[T], object], seconds: float = 30
+) -> T:
+    """Ask a server again until what it says ``holds``; returns that."""
+    async with asyncio.timeout(seconds):
+        while not holds(said := await ask()):  # noqa: ASYNC110 - servers of others have no event
+            await asyncio.sleep(0.1)
+        return said

@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 from support.cluster import ControlPlane
 from support.control_plane import control_plane as running_plane
 from support.helm import CHART, Helm
+from support.statuses import until
 
 from fluxgate_operator.certificates import Certificates, CertificateSettings
 from fluxgate_operator.controller.no_envoy import NoValidator
@@ -55,12 +56,6 @@ async def running(
     yield certificates
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-async def until(condition, *, seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - files and objects of others have no event
-            await asyncio.sleep(0.02)
 
 
 @pytest.fixture

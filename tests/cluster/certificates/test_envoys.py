@@ -23,6 +23,7 @@ from support.control_plane import control_plane as running_plane
 from support.envoy import envoy_binary
 from support.helm import offline
 from support.kubelet import Kubelet
+from support.statuses import until
 from support.upstream import EchoUpstream
 
 from fluxgate_operator.certificates import Certificates, CertificateSettings
@@ -97,12 +98,6 @@ class World:
             return bool(plane.request("GET", path)["data"]["ca.crt"] == bundle.decode())
 
         await until(there)
-
-
-async def until(condition, *, seconds: float = 20) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - files and objects of others have no event
-            await asyncio.sleep(0.05)
 
 
 @pytest.fixture
@@ -334,13 +329,16 @@ async def test_a_sidecar_that_does_not_trust_the_successor_is_named_long_before_
             await world.at(ANNOUNCED)
             (found,) = outdated(registry.nodes(), world.certificates.ca_pem)
             assert found.id == "old"
-            trust = SidecarTrust(
-                registry, lambda: world.certificates.ca_pem, structlog.get_logger(), 0.01
-            )
+            rounds: list[bytes] = []
+
+            def bundle() -> bytes:
+                rounds.append(world.certificates.ca_pem)
+                return rounds[-1]
+
+            trust = SidecarTrust(registry, bundle, structlog.get_logger(), 0.01)
             with capture_logs() as logs:
                 task = asyncio.create_task(trust.run())
-                await until(lambda: bool(logs))
-                await asyncio.sleep(0.1)
+                await until(lambda: len(rounds) >= 5)
                 task.cancel()
             (line,) = logs
             assert line["pod"] == f"{world.namespace}/old"

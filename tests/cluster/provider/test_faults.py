@@ -14,6 +14,7 @@ import os
 
 import pytest
 from support.fault_proxy import FaultProxy
+from support.statuses import until_said
 
 from fluxgate_operator.kube.access import load_access
 from fluxgate_operator.kube.client import KubeClient
@@ -255,6 +256,14 @@ async def test_a_namespace_is_watched_with_rights_in_it_only(start, control_plan
         assert not watched.names("Upstream", other)
 
 
+async def created(kube: KubeClient, namespace: str) -> bool:
+    try:
+        await kube.create(UPSTREAMS, namespace, upstream("new"))
+    except KubeError:
+        return False
+    return True
+
+
 async def test_a_restart_of_the_api_server_loses_nothing(start, own_control_plane):
     plane = own_control_plane
     namespace = plane.new_namespace()
@@ -264,13 +273,7 @@ async def test_a_restart_of_the_api_server_loses_nothing(start, own_control_plan
             await watched.until(lambda: watched.provider.health().watching)
             await asyncio.to_thread(plane.restart_api_server)
             # storage is not ready when /readyz is: 429 and 503 for a moment
-            async with asyncio.timeout(30):
-                while True:
-                    try:
-                        await kube.create(UPSTREAMS, namespace, upstream("new"))
-                        break
-                    except KubeError:
-                        await asyncio.sleep(0.2)
+            await until_said(lambda: created(kube, namespace), bool)
             await kube.delete(UPSTREAMS, namespace, "old")
             await caught_up(watched, namespace)
 

@@ -105,8 +105,9 @@ class KeyFormat(Model):
     """One form of API key: its prefix, and what keys of that form are for."""
 
     prefix: Annotated[
-        str, StringConstraints(pattern=r"^[a-z][a-z0-9]{0,15}(_[a-z0-9]{1,15}){0,2}_$")
-    ]
+        str,
+        StringConstraints(pattern=r"^[a-z][a-z0-9]{0,15}(_[a-z0-9]{1,15}){0,2}_$", max_length=32),
+    ] = Field(description="The visible start of its keys; as long as spec.prefix of an ApiKey.")
     audience: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_length=63)] = (
         "service"
     )

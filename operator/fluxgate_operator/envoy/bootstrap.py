@@ -1,7 +1,6 @@
 """Envoy's bootstrap: who it is, where its control plane is, and what protects it.
 
-Built from the typed messages of ``envoy-data-plane`` (config.bootstrap.v3.Bootstrap).
-Everything else Envoy serves arrives over ADS.
+The message is ``envoy.config.bootstrap.v3.Bootstrap``. Everything else Envoy serves arrives over ADS.
 """
 
 from __future__ import annotations
@@ -9,35 +8,31 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from envoy_data_plane.envoy.config.bootstrap import v3 as bootstrap_v3
-from envoy_data_plane.envoy.config.cluster import v3 as cluster_v3
-from envoy_data_plane.envoy.config.core import v3 as core_v3
-from envoy_data_plane.envoy.config.endpoint import v3 as endpoint_v3
-from envoy_data_plane.envoy.config.overload import v3 as overload_v3
-from envoy_data_plane.envoy.extensions.resource_monitors.downstream_connections import (
-    v3 as connections_v3,
+from envoy.config.bootstrap.v3 import bootstrap_pb2 as bootstrap_v3
+from envoy.config.cluster.v3 import cluster_pb2 as cluster_v3
+from envoy.config.core.v3 import address_pb2 as address_v3
+from envoy.config.core.v3 import base_pb2 as base_v3
+from envoy.config.core.v3 import config_source_pb2 as config_source_v3
+from envoy.config.core.v3 import grpc_service_pb2 as grpc_service_v3
+from envoy.config.overload.v3 import overload_pb2 as overload_v3
+from envoy.extensions.resource_monitors.downstream_connections.v3 import (
+    downstream_connections_pb2 as connections_v3,
 )
-from envoy_data_plane.envoy.extensions.resource_monitors.fixed_heap import v3 as heap_v3
-from envoy_data_plane.envoy.extensions.transport_sockets.tls import v3 as tls_v3
-from envoy_data_plane.envoy.extensions.upstreams.http import v3 as http_v3
-from envoy_data_plane.envoy.type.matcher import v3 as matcher_v3
-from envoy_data_plane.google.protobuf import Any as AnyMessage
-from envoy_data_plane.google.protobuf import Struct, Value
+from envoy.extensions.resource_monitors.fixed_heap.v3 import fixed_heap_pb2 as heap_v3
+from envoy.extensions.transport_sockets.tls.v3 import common_pb2 as tls_common_v3
+from envoy.extensions.transport_sockets.tls.v3 import tls_pb2 as tls_v3
+from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2 as http_v3
+from google.protobuf.json_format import MessageToDict
 
+from fluxgate.xds.proto import any_of, duration
 from fluxgate_operator.envoy.token_identity import TokenIdentity, identify
 
 XDS_CLUSTER = "fluxgate-xds"
 PROBE_METADATA = "fluxgate.io/probe"
 CONCURRENCY_METADATA = "fluxgate.io/concurrency"
-
-_BACK_OFF = core_v3.BackoffStrategy(
-    base_interval=timedelta(milliseconds=200), max_interval=timedelta(seconds=2)
-)
-"""How soon a lost control plane is looked for again."""
 
 RUNTIME: Mapping[str, float] = {"re2.max_program_size.error_level": 1000.0}
 """Runtime values every Envoy of ours runs and validates with.
@@ -92,16 +87,19 @@ def build_bootstrap(options: BootstrapOptions) -> dict[str, Any]:
     message = bootstrap_v3.Bootstrap(
         node=_node(options),
         dynamic_resources=_dynamic_resources(),
-        static_resources=bootstrap_v3.BootstrapStaticResources(clusters=[_xds_cluster(options)]),
         admin=bootstrap_v3.Admin(address=_address(options.admin)),
         overload_manager=_overload_manager(options),
-        layered_runtime=_runtime(),
-        deferred_stat_options=bootstrap_v3.BootstrapDeferredStatOptions(
-            enable_deferred_creation_stats=True
-        ),
-        application_log_config=_log_config(),
+        deferred_stat_options={"enable_deferred_creation_stats": True},
     )
-    result: dict[str, Any] = message.to_dict()
+    message.static_resources.clusters.append(_xds_cluster(options))
+    static = message.layered_runtime.layers.add(name="fluxgate")
+    static.static_layer.update(RUNTIME)
+    message.layered_runtime.layers.add(name="admin").admin_layer.SetInParent()
+    # one JSON object a line (spdlog's patterns), which the supervisor reads back
+    message.application_log_config.log_format.json_format.update(
+        {"level": "%l", "logger": "%n", "source": "%g:%#", "message": "%j"}
+    )
+    result: dict[str, Any] = MessageToDict(message)
     if options.xds_token is not None:
         identify(result["staticResources"]["clusters"][0], options.xds_token)
     if options.probe_listener is not None:
@@ -116,180 +114,106 @@ def render_bootstrap(options: BootstrapOptions) -> str:
     return json.dumps(build_bootstrap(options), indent=2, sort_keys=True) + "\n"
 
 
-def _node(options: BootstrapOptions) -> core_v3.Node:
-    fields = {key: _text(value) for key, value in (options.metadata or {}).items()}
+def _node(options: BootstrapOptions) -> base_v3.Node:
+    node = base_v3.Node(id=options.node_id, cluster=options.gateway)
+    node.metadata.update(dict(options.metadata or {}))
     if options.probe is not None:
         address, port = options.probe
-        fields[PROBE_METADATA] = _text(f"{address}:{port}")
-    fields[CONCURRENCY_METADATA] = Value(number_value=float(options.concurrency))
-    return core_v3.Node(id=options.node_id, cluster=options.gateway, metadata=Struct(fields=fields))
+        node.metadata[PROBE_METADATA] = f"{address}:{port}"
+    node.metadata[CONCURRENCY_METADATA] = float(options.concurrency)
+    return node
 
 
-def _text(value: str) -> Value:
-    return Value(string_value=value)
-
-
-def _dynamic_resources() -> bootstrap_v3.BootstrapDynamicResources:
-    v3 = core_v3.ApiVersion.V3
+def _dynamic_resources() -> bootstrap_v3.Bootstrap.DynamicResources:
+    v3 = config_source_v3.ApiVersion.V3
     # No fetch timeout: Envoy stays not ready until its control plane has spoken, instead
     # of going ready with nothing to serve.
-    ads = core_v3.ConfigSource(
-        ads=core_v3.AggregatedConfigSource(),
-        resource_api_version=v3,
-        initial_fetch_timeout=timedelta(0),
+    ads = config_source_v3.ConfigSource(
+        ads={}, resource_api_version=v3, initial_fetch_timeout=duration(0)
     )
-    return bootstrap_v3.BootstrapDynamicResources(
-        ads_config=core_v3.ApiConfigSource(
-            api_type=core_v3.ApiConfigSourceApiType.DELTA_GRPC,
+    service = grpc_service_v3.GrpcService()
+    service.envoy_grpc.cluster_name = XDS_CLUSTER
+    # How soon a lost control plane is looked for again. Envoy's own limit of 30 s is how old a
+    # configuration could get after all replicas of the control plane were replaced.
+    back_off = service.envoy_grpc.retry_policy.retry_back_off
+    back_off.base_interval.CopyFrom(duration(200))
+    back_off.max_interval.CopyFrom(duration(2_000))
+    return bootstrap_v3.Bootstrap.DynamicResources(
+        ads_config=config_source_v3.ApiConfigSource(
+            api_type=config_source_v3.ApiConfigSource.DELTA_GRPC,
             transport_api_version=v3,
             set_node_on_first_message_only=True,
-            grpc_services=[
-                core_v3.GrpcService(
-                    envoy_grpc=core_v3.GrpcServiceEnvoyGrpc(
-                        cluster_name=XDS_CLUSTER,
-                        # Envoy's own limit of 30 s is how old a configuration could get after
-                        # all replicas of the control plane were replaced.
-                        retry_policy=core_v3.RetryPolicy(retry_back_off=_BACK_OFF),
-                    )
-                )
-            ],
+            grpc_services=[service],
         ),
         lds_config=ads,
         cds_config=ads,
     )
 
 
-def _address(address: tuple[str, int] | Path) -> core_v3.Address:
+def _address(address: tuple[str, int] | Path) -> address_v3.Address:
     if isinstance(address, Path):
-        return core_v3.Address(pipe=core_v3.Pipe(path=str(address), mode=0o600))
+        return address_v3.Address(pipe=address_v3.Pipe(path=str(address), mode=0o600))
     host, port = address
-    return core_v3.Address(socket_address=core_v3.SocketAddress(address=host, port_value=port))
+    return address_v3.Address(
+        socket_address=address_v3.SocketAddress(address=host, port_value=port)
+    )
 
 
 def _xds_cluster(options: BootstrapOptions) -> cluster_v3.Cluster:
     places = ((options.xds_host, options.xds_port), *options.more_xds)
-    endpoints = [
-        endpoint_v3.LbEndpoint(endpoint=endpoint_v3.Endpoint(address=_address(place)))
-        for place in places
-    ]
-    http2 = core_v3.Http2ProtocolOptions(
-        connection_keepalive=core_v3.KeepaliveSettings(
-            interval=timedelta(seconds=30), timeout=timedelta(seconds=10)
-        )
-    )
-    protocol = http_v3.HttpProtocolOptions(
-        explicit_http_config=http_v3.HttpProtocolOptionsExplicitHttpConfig(
-            http2_protocol_options=http2
-        )
-    )
     static = all(host.replace(".", "").isdigit() or ":" in host for host, _ in places)
-    return cluster_v3.Cluster(
+    cluster = cluster_v3.Cluster(
         name=XDS_CLUSTER,
-        type=cluster_v3.ClusterDiscoveryType.STATIC
-        if static
-        else cluster_v3.ClusterDiscoveryType.STRICT_DNS,
-        connect_timeout=timedelta(seconds=1),
-        load_assignment=endpoint_v3.ClusterLoadAssignment(
-            cluster_name=XDS_CLUSTER,
-            endpoints=[endpoint_v3.LocalityLbEndpoints(lb_endpoints=endpoints)],
-        ),
-        typed_extension_protocol_options={
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": AnyMessage.pack(protocol)
-        },
-        transport_socket=_transport_socket(options.xds_tls),
+        type=cluster_v3.Cluster.STATIC if static else cluster_v3.Cluster.STRICT_DNS,
+        connect_timeout=duration(1_000),
     )
+    cluster.load_assignment.cluster_name = XDS_CLUSTER
+    locality = cluster.load_assignment.endpoints.add()
+    for place in places:
+        locality.lb_endpoints.add().endpoint.address.CopyFrom(_address(place))
+    protocol = http_v3.HttpProtocolOptions()
+    http2 = protocol.explicit_http_config.http2_protocol_options
+    http2.connection_keepalive.interval.CopyFrom(duration(30_000))
+    http2.connection_keepalive.timeout.CopyFrom(duration(10_000))
+    name = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    cluster.typed_extension_protocol_options[name].CopyFrom(any_of(protocol))
+    if options.xds_tls is not None:
+        cluster.transport_socket.name = "envoy.transport_sockets.tls"
+        cluster.transport_socket.typed_config.CopyFrom(any_of(_tls_context(options.xds_tls)))
+    return cluster
 
 
-def _transport_socket(tls: XdsTLS | None) -> core_v3.TransportSocket | None:
-    if tls is None:
-        return None
-    context = tls_v3.UpstreamTlsContext(
-        sni=tls.server_name,
-        common_tls_context=tls_v3.CommonTlsContext(
-            tls_certificates=[
-                tls_v3.TlsCertificate(
-                    certificate_chain=core_v3.DataSource(filename=str(tls.certificate)),
-                    private_key=core_v3.DataSource(filename=str(tls.private_key)),
-                )
-            ],
-            validation_context=tls_v3.CertificateValidationContext(
-                trusted_ca=core_v3.DataSource(filename=str(tls.ca)),
-                match_typed_subject_alt_names=[_subject(tls.server_name)],
-            ),
-            alpn_protocols=["h2"],
-        ),
-    )
-    return core_v3.TransportSocket(
-        name="envoy.transport_sockets.tls", typed_config=AnyMessage.pack(context)
-    )
-
-
-def _subject(name: str) -> tls_v3.SubjectAltNameMatcher:
-    return tls_v3.SubjectAltNameMatcher(
-        san_type=tls_v3.SubjectAltNameMatcherSanType.DNS,
-        matcher=matcher_v3.StringMatcher(exact=name),
-    )
+def _tls_context(tls: XdsTLS) -> tls_v3.UpstreamTlsContext:
+    context = tls_v3.UpstreamTlsContext(sni=tls.server_name)
+    common = context.common_tls_context
+    common.alpn_protocols.append("h2")
+    pair = common.tls_certificates.add()
+    pair.certificate_chain.filename = str(tls.certificate)
+    pair.private_key.filename = str(tls.private_key)
+    common.validation_context.trusted_ca.filename = str(tls.ca)
+    subject = common.validation_context.match_typed_subject_alt_names.add()
+    subject.san_type = tls_common_v3.SubjectAltNameMatcher.DNS
+    subject.matcher.exact = tls.server_name
+    return context
 
 
 def _overload_manager(options: BootstrapOptions) -> overload_v3.OverloadManager:
-    monitors = [
-        overload_v3.ResourceMonitor(
-            name="envoy.resource_monitors.global_downstream_max_connections",
-            typed_config=AnyMessage.pack(
-                connections_v3.DownstreamConnectionsConfig(
-                    max_active_downstream_connections=options.max_connections
-                )
-            ),
-        )
-    ]
-    actions: list[overload_v3.OverloadAction] = []
+    manager = overload_v3.OverloadManager(refresh_interval=duration(250))
+    connections = connections_v3.DownstreamConnectionsConfig(
+        max_active_downstream_connections=options.max_connections
+    )
+    manager.resource_monitors.add(
+        name="envoy.resource_monitors.global_downstream_max_connections",
+        typed_config=any_of(connections),
+    )
     if options.max_heap_bytes is not None:
         heap = "envoy.resource_monitors.fixed_heap"
-        monitors.append(
-            overload_v3.ResourceMonitor(
-                name=heap,
-                typed_config=AnyMessage.pack(
-                    heap_v3.FixedHeapConfig(max_heap_size_bytes=options.max_heap_bytes)
-                ),
-            )
-        )
+        bound = heap_v3.FixedHeapConfig(max_heap_size_bytes=options.max_heap_bytes)
+        manager.resource_monitors.add(name=heap, typed_config=any_of(bound))
         for action, threshold in (
             ("envoy.overload_actions.shrink_heap", 0.95),
             ("envoy.overload_actions.stop_accepting_requests", 0.98),
         ):
-            trigger = overload_v3.Trigger(
-                name=heap, threshold=overload_v3.ThresholdTrigger(value=threshold)
-            )
-            actions.append(overload_v3.OverloadAction(name=action, triggers=[trigger]))
-    return overload_v3.OverloadManager(
-        refresh_interval=timedelta(milliseconds=250), resource_monitors=monitors, actions=actions
-    )
-
-
-def _runtime() -> bootstrap_v3.LayeredRuntime:
-    static = bootstrap_v3.RuntimeLayer(
-        name="fluxgate",
-        static_layer=Struct(
-            fields={key: Value(number_value=value) for key, value in RUNTIME.items()}
-        ),
-    )
-    admin = bootstrap_v3.RuntimeLayer(
-        name="admin", admin_layer=bootstrap_v3.RuntimeLayerAdminLayer()
-    )
-    return bootstrap_v3.LayeredRuntime(layers=[static, admin])
-
-
-def _log_config() -> bootstrap_v3.BootstrapApplicationLogConfig:
-    """One JSON object a line (spdlog's patterns), which the supervisor reads back."""
-    return bootstrap_v3.BootstrapApplicationLogConfig(
-        log_format=bootstrap_v3.BootstrapApplicationLogConfigLogFormat(
-            json_format=Struct(
-                fields={
-                    "level": _text("%l"),
-                    "logger": _text("%n"),
-                    "source": _text("%g:%#"),
-                    "message": _text("%j"),
-                }
-            )
-        )
-    )
+            trigger = manager.actions.add(name=action).triggers.add(name=heap)
+            trigger.threshold.value = threshold
+    return manager

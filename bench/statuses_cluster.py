@@ -24,7 +24,7 @@ from fluxgate_operator.kube.access import load_access
 from fluxgate_operator.kube.client import KubeClient
 from fluxgate_operator.kube.types import NAMESPACES, OUR_TYPES
 from fluxgate_operator.providers.kubernetes.intake import ObjectFacts
-from fluxgate_operator.statuses import StatusSettings, StatusWriter
+from fluxgate_operator.statuses import Outlook, StatusSettings, StatusWriter
 
 NAMESPACE = "status-bench"
 ROUTES = next(each for each in OUR_TYPES if each.kind == "Route")
@@ -98,8 +98,7 @@ async def measure(client: KubeClient, concurrency: int) -> Flood:
     writer = StatusWriter(
         client,
         facts,
-        lambda: dict(statuses),
-        lambda: True,
+        Outlook(lambda: dict(statuses), lambda: True),
         structlog.get_logger(),
         StatusSettings(concurrency=concurrency),
     )

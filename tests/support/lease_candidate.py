@@ -19,7 +19,7 @@ from fluxgate_operator.election import LeaseElection
 from fluxgate_operator.kube.access import load_access
 from fluxgate_operator.kube.client import KubeClient
 from fluxgate_operator.settings import LeaseSettings
-from fluxgate_operator.statuses import StatusSettings, StatusWriter
+from fluxgate_operator.statuses import Outlook, StatusSettings, StatusWriter
 from support.statuses import ACCEPTED, SERVED, Book, Facts, ref_of
 
 AT_ONCE = StatusSettings(coalesce_seconds=0)
@@ -36,7 +36,9 @@ async def main(kubeconfig: str, namespace: str, identity: str, name: str, durati
         facts, book, ref = Facts(client, namespace), Book(), ref_of(namespace, name)
         await facts.refresh()
         election = LeaseElection(client, namespace, identity, settings, log)
-        writer = StatusWriter(client, facts, book.read, lambda: election.leading, log, AT_ONCE)
+        writer = StatusWriter(
+            client, facts, Outlook(book.read, lambda: election.leading), log, AT_ONCE
+        )
 
         async def tell() -> None:
             while True:

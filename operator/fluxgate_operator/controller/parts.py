@@ -33,7 +33,7 @@ from fluxgate_operator.replicas import Adopter, LocalReport, Replicas, ReplicaSe
 from fluxgate_operator.settings import ControllerSettings
 from fluxgate_operator.sidecar import SidecarTrust
 from fluxgate_operator.status_book import StatusBook
-from fluxgate_operator.statuses import StatusWriter
+from fluxgate_operator.statuses import Outlook, StatusWriter
 
 _LINGER_SECONDS = 10.0
 """How long the nodes of a replica that ended may take to come to another; Envoy tries every 2 s."""
@@ -141,9 +141,8 @@ class Parts:
         self.rights = Rights(client, needs(settings, read), log, settings.cluster.resync_seconds)
         self._book = StatusBook(engine.reconciler, engine.tracker)
         self._exposed = ExposedStatuses()
-        self.writer = StatusWriter(
-            client, self.provider, self._statuses, self._leading, log, extras=self._extras
-        )
+        outlook = Outlook(self._statuses, self._leading, self._extras, self._behind)
+        self.writer = StatusWriter(client, self.provider, outlook, log)
 
     def start_loops(self, group: asyncio.TaskGroup) -> None:
         """What every replica does."""
@@ -207,6 +206,18 @@ class Parts:
     def _statuses(self) -> Mapping[ObjectRef, ObjectStatus]:
         rejections = {**self.replicas.rejections(), **self.engine.isolator.runtime_rejections}
         return self._exposed.add(self._book.statuses(rejections), self.exposures.states())
+
+    def _behind(self) -> bool:
+        """Whether a node has yet to take the newest turn, or none has come so far."""
+        reconciler, tracker = self.engine.reconciler, self.engine.tracker
+        turn, nodes = reconciler.current, tracker.counted_nodes()
+        if turn is None or not nodes:
+            return True
+        return any(
+            tracker.serving_sequence(node)
+            < reconciler.latest_sequence(node.gateway, turn.versions.get(node.gateway, ""))
+            for node in nodes
+        )
 
     def _extras(self, ref: ObjectRef) -> Mapping[str, object]:
         """A GatewayConfig's nodes, and where its fleet is reached; no address while unknown."""

@@ -15,7 +15,9 @@ class StatusSettings:
     replica was lost) is given ``lost_seconds``. Every ``resync_seconds`` all statuses are
     compared again, in case somebody else changed them. Changes within ``coalesce_seconds`` are
     looked at together. ``backoff`` and ``backoff_limit`` are
-    for an API server that does not answer or does not show what it has yet.
+    for an API server that does not answer or does not show what it has yet. More than ``bulk``
+    objects at once (a start, above all) wait up to ``bulk_seconds`` while nodes have yet to take
+    what they are about: the nodes come first, and then one write says all there is to say.
     """
 
     concurrency: int = 16
@@ -25,3 +27,5 @@ class StatusSettings:
     coalesce_seconds: float = 0.01
     backoff: float = 0.1
     backoff_limit: float = 3.0
+    bulk: int = 256
+    bulk_seconds: float = 5.0

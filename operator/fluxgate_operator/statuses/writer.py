@@ -48,9 +48,24 @@ _EXTENDED = ("GatewayConfig",)
 
 _SLICE = 0.002
 """Seconds of comparing without letting others run."""
+_LOOK_AGAIN = 0.05
+"""Seconds between two looks at nodes that are busy."""
 
-Read = Callable[[], Mapping[ObjectRef, ObjectStatus]]
-Extras = Callable[[ObjectRef], Mapping[str, Any]]
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a writer asks the rest of its process.
+
+    ``read`` gives the status of every object; one that did not change has to be the same
+    Python object as before (as :class:`~fluxgate_operator.status_book.StatusBook` does it).
+    ``leading`` says whether this replica writes. ``extras`` gives fields of a status besides the
+    conditions, ``behind`` whether nodes have yet to take what was published last.
+    """
+
+    read: Callable[[], Mapping[ObjectRef, ObjectStatus]]
+    leading: Callable[[], bool]
+    extras: Callable[[ObjectRef], Mapping[str, Any]] = lambda _: MappingProxyType({})
+    behind: Callable[[], bool] = lambda: False
 
 
 @dataclass(slots=True)
@@ -64,32 +79,24 @@ class StatusCounters:
 
 
 class StatusWriter:
-    """Writes statuses while ``leading()``; run :meth:`run`, and :meth:`poke` on every change.
-
-    ``read`` gives the status of every object; one that did not change has to be the same
-    Python object as before (as :class:`~fluxgate_operator.status_book.StatusBook` does it).
-    ``extras`` gives fields of the status besides the conditions.
-    """
+    """Writes statuses while its replica leads; run :meth:`run`, and :meth:`poke` on every change."""
 
     def __init__(
         self,
         client: KubeClient,
         facts: FactsReader,
-        read: Read,
-        leading: Callable[[], bool],
+        outlook: Outlook,
         log: FilteringBoundLogger,
         settings: StatusSettings | None = None,
-        extras: Extras | None = None,
         clock: Clock = uptime,
     ) -> None:
         self._client = client
         self._facts = facts
-        self._read = read
-        self._leading = leading
+        self._outlook = outlook
         self._log = log
         self._settings = settings or StatusSettings()
-        self._extras = extras or (lambda _: MappingProxyType({}))
         self._clock = clock
+        self._held_since: float | None = None
         self._queue = StatusQueue()
         self._memory = Memory()
         self._statuses: Mapping[ObjectRef, ObjectStatus] = {}
@@ -123,7 +130,7 @@ class StatusWriter:
     async def _follow(self) -> None:
         while True:
             self._poked.clear()
-            if self._leading():
+            if self._outlook.leading():
                 self._scan()
             else:
                 self._forget()
@@ -146,7 +153,7 @@ class StatusWriter:
     def _scan(self) -> None:
         """Queue what changed since the last look; everything, now and then."""
         now = self._clock()
-        statuses, troubled = self._read(), self._facts.troubled()
+        statuses, troubled = self._outlook.read(), self._facts.troubled()
         if now >= self._compare_all_at:
             self._compare_all_at = now + self._settings.resync_seconds
             self._memory.forget_seen(self._facts)
@@ -185,6 +192,9 @@ class StatusWriter:
                 async with self._work:
                     await self._work.wait_for(lambda: len(self._queue) > 0)
                 await self._keep_quiet()
+                if self._lets_nodes_go_first():
+                    await asyncio.sleep(_LOOK_AGAIN)
+                    continue
                 ends = self._clock() + _SLICE
                 while self._clock() < ends and (ref := self._queue.take()) is not None:
                     if (found := self._needed(ref)) is not None:
@@ -197,6 +207,16 @@ class StatusWriter:
         left = self._quiet_until - self._clock()
         if left > 0:
             await asyncio.sleep(left)
+
+    def _lets_nodes_go_first(self) -> bool:
+        """Whether very many objects wait, and for nodes that are still busy with them."""
+        if len(self._queue) <= self._settings.bulk or not self._outlook.behind():
+            self._held_since = None
+            return False
+        now = self._clock()
+        if self._held_since is None:
+            self._held_since = now
+        return now - self._held_since < self._settings.bulk_seconds
 
     def _needed(self, ref: ObjectRef) -> tuple[ObjectFacts, Known, Change] | None:
         """The patch ``ref`` needs now, if it needs one now."""
@@ -212,7 +232,7 @@ class StatusWriter:
             self._retry(ref)
             return None
         stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        change = change_of(known.status, wanted, stamp, self._extras(ref))
+        change = change_of(known.status, wanted, stamp, self._outlook.extras(ref))
         if change.urgency is Urgency.NEVER:
             self._queue.settle(ref)
             return None
@@ -246,7 +266,7 @@ class StatusWriter:
 
     async def _write(self, facts: ObjectFacts, known: Known, change: Change) -> None:
         ref = facts.ref
-        if not self._leading():
+        if not self._outlook.leading():
             return
         try:
             answer = await self._client.merge_patch(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -29,7 +30,7 @@ from fluxgate_operator.kube.access import load_access
 from fluxgate_operator.kube.client import KubeClient
 from fluxgate_operator.kube.types import OUR_TYPES
 from fluxgate_operator.providers.kubernetes.intake import ObjectFacts
-from fluxgate_operator.statuses import StatusSettings, StatusWriter
+from fluxgate_operator.statuses import Outlook, StatusSettings, StatusWriter
 
 GATEWAYS = next(each for each in OUR_TYPES if each.kind == "GatewayConfig")
 QUICK = StatusSettings(pending_seconds=0.1, lost_seconds=0.3, backoff=0.02)
@@ -47,11 +48,17 @@ class World:
         self.leading = True
 
     def writer(
-        self, settings: StatusSettings = QUICK, kube: KubeClient | None = None
+        self,
+        settings: StatusSettings = QUICK,
+        kube: KubeClient | None = None,
+        behind: Callable[[], bool] = lambda: False,
     ) -> StatusWriter:
-        log = structlog.get_logger()
         return StatusWriter(
-            kube or self.kube, self.facts, self.book.read, lambda: self.leading, log, settings
+            kube or self.kube,
+            self.facts,
+            Outlook(self.book.read, lambda: self.leading, behind=behind),
+            structlog.get_logger(),
+            settings,
         )
 
     async def routes(self, *names: str) -> None:
@@ -263,6 +270,43 @@ async def test_a_flood_of_statuses_delays_neither_a_single_one_nor_the_event_loo
     assert max(stalls) < 0.25, "the figure of a quiet machine is in bench/statuses.py"
 
 
+async def test_when_very_many_wait_the_nodes_come_first_and_one_patch_each_is_enough(
+    world: World,
+) -> None:
+    names = [f"r{number}" for number in range(12)]
+    await world.routes(*names)
+    nodes_are_behind = True
+    settings = replace(QUICK, pending_seconds=0, bulk=10, bulk_seconds=600)
+    writer = world.writer(settings, behind=lambda: nodes_are_behind)
+    async with running(writer.run):
+        for name in names:
+            world.book.say(ref_of(world.namespace, name), ACCEPTED, PENDING)
+        writer.poke()
+        await until(lambda: writer.waiting == len(names))
+        assert writer.counters.compared == 0
+        for name in names:
+            world.book.say(ref_of(world.namespace, name), ACCEPTED, SERVED)
+        nodes_are_behind = False
+        writer.poke()
+        await until(lambda: writer.counters.written == len(names))
+    assert writer.counters.compared == len(names)
+
+
+@pytest.mark.parametrize(("many", "seconds"), [(12, 0.2), (10, 600)], ids=["for a while", "a few"])
+async def test_nodes_that_never_come_hold_up_only_very_many_and_only_for_a_while(
+    world: World, many: int, seconds: float
+) -> None:
+    names = [f"r{number}" for number in range(many)]
+    await world.routes(*names)
+    settings = replace(QUICK, pending_seconds=0, bulk=10, bulk_seconds=seconds)
+    writer = world.writer(settings, behind=lambda: True)
+    async with running(writer.run):
+        for name in names:
+            world.book.say(ref_of(world.namespace, name), ACCEPTED, PENDING)
+        writer.poke()
+        await until(lambda: writer.counters.written == many)
+
+
 async def test_fields_besides_the_conditions_follow_by_themselves(world: World) -> None:
     """A gateway's nodes and addresses change without any condition of its changing."""
     config = {
@@ -278,11 +322,9 @@ async def test_fields_besides_the_conditions_follow_by_themselves(world: World) 
     writer = StatusWriter(
         world.kube,
         world.facts,
-        world.book.read,
-        lambda: True,
+        Outlook(world.book.read, lambda: True, lambda _: {"nodes": dict(nodes)}),
         structlog.get_logger(),
         PATIENT,
-        extras=lambda _: {"nodes": dict(nodes)},
     )
     world.book.say(ref, ACCEPTED, SERVED)
     async with running(writer.run):

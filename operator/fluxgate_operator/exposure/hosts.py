@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from fluxgate.api.v1alpha1 import GatewayConfig
-from fluxgate.api.v1alpha1.gatewayconfig import Listener
+from fluxgate.api.v1alpha1.listener import Listener
 from fluxgate.ir import Gateway
 from fluxgate.routing.hosts import ANY, covers
 

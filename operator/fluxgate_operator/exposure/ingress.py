@@ -96,7 +96,7 @@ def _tls(config: GatewayConfig, ways: list[Way]) -> list[dict[str, Any]]:
             continue
         if chosen is not None:
             secret = chosen.name
-        elif way.secure is not None and way.secure.tls is not None:
+        elif way.secure and way.secure.tls and way.secure.tls.certificate_refs:
             # of our own namespace: a listener takes no other
             secret = way.secure.tls.certificate_refs[0].name
         else:

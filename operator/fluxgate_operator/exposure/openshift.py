@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from fluxgate.api.v1alpha1 import GatewayConfig, duration_ms
-from fluxgate.api.v1alpha1.gatewayconfig import Listener
+from fluxgate.api.v1alpha1.listener import Listener
 from fluxgate.routing.hosts import ANY
 from fluxgate_operator.exposure.hosts import Way
 from fluxgate_operator.exposure.marks import digest, fitted, object_name

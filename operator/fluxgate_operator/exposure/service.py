@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fluxgate.api.v1alpha1 import GatewayConfig
-from fluxgate.api.v1alpha1.gatewayconfig import Listener
+from fluxgate.api.v1alpha1.listener import Listener
 from fluxgate_operator.exposure.marks import FLEET, fitted, label_value, object_name
 from fluxgate_operator.kube.client import Document
 

@@ -2,91 +2,26 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from fluxgate.api.v1alpha1.base import (
-    AbsolutePath,
     Annotations,
     Duration,
-    Hostname,
+    HttpUrl,
     Model,
     Name,
     ObjectName,
-    Percent,
     Port,
     PrinterColumn,
     Resource,
 )
+from fluxgate.api.v1alpha1.listener import Listener, bound_apart
 from fluxgate.api.v1alpha1.policy import Cors, Retry, SecretRef, Timeouts
 from fluxgate.api.v1alpha1.rules import Rule, unique, unique_by
+from fluxgate.api.v1alpha1.telemetry import Logging, Tracing
 from fluxgate.api.v1alpha1.tenant import Quota
-
-
-class ClientValidation(Model):
-    """Client certificates on a TLS listener."""
-
-    ca_certificate_ref: SecretRef
-    optional: bool = False
-
-
-class ListenerTLS(Model):
-    """How a listener terminates TLS."""
-
-    certificate_refs: Annotated[tuple[SecretRef, ...], Field(min_length=1, max_length=64)]
-    min_version: Literal["1.2", "1.3"] = "1.2"
-    client_validation: ClientValidation | None = None
-
-
-def _check_address(text: str) -> str:
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        raise ValueError(
-            f"{text!r} is not an IP address; write for example 0.0.0.0 or ::"
-        ) from None
-
-
-IPAddress = Annotated[
-    str, StringConstraints(min_length=2, max_length=45), AfterValidator(_check_address)
-]
-
-
-class Listener(Model):
-    """One address and port the fleet listens on, for HTTP/1.1 and HTTP/2 alike."""
-
-    name: ObjectName
-    address: IPAddress = "0.0.0.0"  # noqa: S104 - a gateway is there to be reached
-    port: Port
-    protocol: Literal["HTTP", "HTTPS"] = "HTTP"
-    hostnames: Annotated[tuple[Hostname, ...], Field(max_length=64)] = Field(
-        default=(), description="Server names (SNI) of a TLS listener; empty means any."
-    )
-    tls: ListenerTLS | None = None
-    http3: bool = False
-
-    rules: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            "tls",
-            "an HTTPS listener needs tls, an HTTP listener has none",
-            "(self.protocol == 'HTTPS') == has(self.tls)",
-            lambda self: (self.protocol == "HTTPS") == (self.tls is not None),
-        ),
-        Rule(
-            "hostnames",
-            "server names need protocol HTTPS",
-            "self.protocol == 'HTTPS' || !has(self.hostnames) || self.hostnames.size() == 0",
-            lambda self: self.protocol == "HTTPS" or not self.hostnames,
-        ),
-        Rule(
-            "http3",
-            "HTTP/3 needs protocol HTTPS",
-            "self.protocol == 'HTTPS' || !self.http3",
-            lambda self: self.protocol == "HTTPS" or not self.http3,
-        ),
-    )
 
 
 class Plan(Model):
@@ -98,7 +33,23 @@ class Plan(Model):
     burst: Annotated[int, Field(ge=1, le=100_000_000)] | None = Field(
         default=None, description="Size of the bucket; the number of requests when absent."
     )
-    quotas: Annotated[tuple[Quota, ...], Field(max_length=32)] = ()
+    quotas: Annotated[tuple[Quota, ...], Field(max_length=32)] = Field(
+        default=(), description="For every tenant on this plan, all its keys together."
+    )
+
+
+class RateLimitService(Model):
+    """The service that counts limits with policy Redis: envoyproxy/ratelimit, configured by us."""
+
+    url: HttpUrl = Field(description="Where it answers gRPC, for example http://ratelimit:8081.")
+    timeout: Duration = Field(
+        default="100ms", description="How long a request waits for its answer."
+    )
+    failure_mode: Literal["Open", "Closed"] = Field(
+        default="Open",
+        description="While it does not answer, or Redis does not: let requests pass uncounted, or "
+        "refuse them (503).",
+    )
 
 
 class KeyFormat(Model):
@@ -126,28 +77,6 @@ class ApiKeySettings(Model):
     rules: ClassVar[tuple[Rule, ...]] = (
         unique_by("formats", "two formats have the same prefix", "prefix"),
     )
-
-
-class AccessLog(Model):
-    """The JSON access log, one line a request."""
-
-    enabled: bool = True
-    path: AbsolutePath = "/dev/stdout"
-
-
-class Logging(Model):
-    """What the fleet logs."""
-
-    access_log: AccessLog = AccessLog()
-    level: Literal["trace", "debug", "info", "warning", "error"] = "info"
-
-
-class Tracing(Model):
-    """OpenTelemetry spans to a collector."""
-
-    endpoint: Annotated[str, StringConstraints(pattern=r"^https?://", max_length=2048)]
-    sampling_percent: Percent = 100
-    service_name: Name = "fluxgate"
 
 
 class RequestId(Model):
@@ -234,7 +163,11 @@ class Limits(Model):
 
     max_request_headers_kib: Annotated[int, Field(ge=1, le=8192)] = 60
     max_headers: Annotated[int, Field(ge=1, le=32768)] = 100
-    max_request_body_bytes: Annotated[int, Field(ge=0, le=4_294_967_295)] | None = None
+    max_request_body_bytes: Annotated[int, Field(ge=0, le=4_294_967_295)] | None = Field(
+        default=None,
+        description="413 above it. A body of unknown length is held until it is whole, except on "
+        "realtime routes, of upgrades and of gRPC: those are bounded by flow control alone.",
+    )
     max_concurrent_streams: Annotated[int, Field(ge=1, le=2_147_483_647)] = 100
     client_header_timeout: Duration = "10s"
     idle_timeout: Duration = "5m"
@@ -270,6 +203,9 @@ class GatewayConfigSpec(Model):
     )
     api_keys: ApiKeySettings = ApiKeySettings()
     plans: Annotated[tuple[Plan, ...], Field(max_length=256)] = ()
+    rate_limit_service: RateLimitService | None = Field(
+        default=None, description="For limits and quotas with policy Redis."
+    )
     cors: Cors | None = Field(default=None, description="For routes that set none of their own.")
     timeouts: Timeouts | None = None
     retry: Retry | None = None
@@ -294,10 +230,10 @@ class GatewayConfigSpec(Model):
         unique_by("listeners", "two listeners have the same name", "name"),
         Rule(
             "listeners",
-            "two listeners have the same address and port",
-            "self.listeners.all(a, "
+            "two listeners have the same address and port; only HTTPS listeners may share one",
+            "self.listeners.all(a, a.protocol == 'HTTPS' || "
             "self.listeners.exists_one(b, b.port == a.port && b.address == a.address))",
-            lambda self: unique((each.address, each.port) for each in self.listeners),
+            lambda self: bound_apart(self.listeners),
         ),
         unique_by("plans", "two plans have the same name", "name"),
     )

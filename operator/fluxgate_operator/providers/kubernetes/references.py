@@ -117,8 +117,8 @@ def _gateway(config: GatewayConfig, namespace: str) -> Iterator[ObjectRef]:
     for listener in config.spec.listeners:
         if listener.tls is not None:
             yield from _secrets(listener.tls.certificate_refs, namespace)
-            if listener.tls.client_validation is not None:
-                yield from _secrets((listener.tls.client_validation.ca_certificate_ref,), namespace)
+            if (validation := listener.tls.client_validation) is not None:
+                yield from _secrets((validation.ca_certificate_ref,), namespace)
     yield from _secrets((config.spec.exposure.tls_secret_ref,), namespace)
 
 

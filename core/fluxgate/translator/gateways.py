@@ -40,6 +40,8 @@ class GatewayScope:
     retry: Retry | None
     sidecars: bool = False
     """Whether every Envoy of it runs in an application's pod (``spec.mode``)."""
+    verifies_clients: bool = False
+    """Whether one of its listeners asks for client certificates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ def build_gateway(
         timeouts=spec.timeouts,
         retry=spec.retry,
         sidecars=spec.mode == "Sidecar",
+        verifies_clients=any(each.tls and each.tls.client_ca for each in listeners),
     )
     return GatewayFact(scope, _base(config, key, ref, listeners), tuple(findings))
 

@@ -106,6 +106,7 @@ def build_connection_manager(
         delayed_close_timeout=duration(_DELAYED_CLOSE_MS),
     )
     _trust_nobody(gateway, manager)
+    _tell_client_certificate(listener, manager)
     _normalise(manager)
     _limit(gateway, manager)
     for http_filter in ordered_filters():
@@ -128,6 +129,19 @@ def _trust_nobody(gateway: Gateway, manager: hcm_v3.HttpConnectionManager) -> No
     manager.preserve_external_request_id = gateway.preserve_request_id
     manager.always_set_request_id_in_response = True
     strip_identity(manager)
+
+
+def _tell_client_certificate(listener: ListenerIR, manager: hcm_v3.HttpConnectionManager) -> None:
+    """``x-forwarded-client-cert``: what the listener verified, never what a client says.
+
+    Without client certificates Envoy removes the header (``SANITIZE``, its default).
+    """
+    if listener.tls is not None and listener.tls.client_ca:
+        manager.forward_client_cert_details = hcm_v3.HttpConnectionManager.SANITIZE_SET
+        details = manager.set_current_client_cert_details
+        details.subject.value = True
+        details.uri = True
+        details.dns = True
 
 
 def strip_identity(manager: hcm_v3.HttpConnectionManager) -> None:

@@ -65,6 +65,12 @@ REPLIES: tuple[Reply, ...] = (
         # not by its flag RL, which the filter sets only after it has replied
         details="local_rate_limited",
     ),
+    Reply(
+        403,
+        "forbidden",
+        "The client's address or certificate may not use this route.",
+        details="rbac_access_denied_matched_policy[none]",
+    ),
     Reply(400, "bad_request", "The request is malformed or its path is not allowed."),
     Reply(401, "unauthorized", GIVEN),
     Reply(403, "forbidden", GIVEN),

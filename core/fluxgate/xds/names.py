@@ -23,6 +23,9 @@ API_KEY_FILTER = "fluxgate.api_key_auth"
 PLAN_LIMIT_FILTER = "fluxgate.plan_limit"
 """Filter and ECDS resource that hold the plans' token buckets."""
 
+CONNECTION_RULES_FILTER = "fluxgate.connection_rules"
+"""Filter that admits callers by address and client certificate."""
+
 AUTH_METADATA = "fluxgate.auth"
 """Dynamic metadata: ``key_id``, ``tenant`` and ``plan`` of the verified caller.
 

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from fluxgate.translator.plugins import cors, key_auth, rate_limit
+from fluxgate.translator.plugins import (
+    cors,
+    csrf,
+    ip_restriction,
+    key_auth,
+    mtls_auth,
+    rate_limit,
+)
 from fluxgate.translator.plugins.base import Limit, Policies, PolicyType
 
-POLICY_TYPES: tuple[PolicyType, ...] = (cors.POLICY, key_auth.POLICY, rate_limit.POLICY)
+POLICY_TYPES: tuple[PolicyType, ...] = (
+    cors.POLICY,
+    ip_restriction.POLICY,
+    mtls_auth.POLICY,
+    csrf.POLICY,
+    key_auth.POLICY,
+    rate_limit.POLICY,
+)
 """In the order in which Envoy runs them."""
 
 __all__ = ["POLICY_TYPES", "Limit", "Policies", "PolicyType"]

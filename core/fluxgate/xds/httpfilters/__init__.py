@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from fluxgate.xds.httpfilters.api_key_auth import ApiKeyAuth
 from fluxgate.xds.httpfilters.base import HTTPFilter
+from fluxgate.xds.httpfilters.connection_rules import ConnectionRules
 from fluxgate.xds.httpfilters.cors import Cors
+from fluxgate.xds.httpfilters.csrf import CsrfProtection
 from fluxgate.xds.httpfilters.plan_limit import PlanLimit
 from fluxgate.xds.httpfilters.router import Router
 
@@ -28,6 +30,15 @@ ORDER: tuple[Place, ...] = (
         Cors(),
         "first: a preflight carries no credential and is answered before anything asks for one, "
         "and refusals of the later filters get their CORS headers",
+    ),
+    Place(
+        ConnectionRules(),
+        "before any credential: who is refused for address or certificate gets to try none",
+    ),
+    Place(
+        CsrfProtection(),
+        "before any credential, too: a change that another site caused is refused whoever is "
+        "logged in",
     ),
     Place(
         ApiKeyAuth(),

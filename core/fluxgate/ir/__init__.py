@@ -50,6 +50,7 @@ from fluxgate.ir.route import (
     RouteAction,
     WeightedCluster,
 )
+from fluxgate.ir.telemetry import CollectorIR, LogExportIR, TracingIR
 
 __all__ = [
     "AccessLogIR",
@@ -59,6 +60,7 @@ __all__ = [
     "CertificateIR",
     "Cluster",
     "ClusterTLS",
+    "CollectorIR",
     "CorsPolicy",
     "CredentialClass",
     "DirectResponse",
@@ -72,6 +74,7 @@ __all__ = [
     "ListenerIR",
     "ListenerTLSIR",
     "LoadBalancer",
+    "LogExportIR",
     "MirrorIR",
     "OutlierDetection",
     "PathKind",
@@ -89,6 +92,7 @@ __all__ = [
     "ServerNamesIR",
     "Shared",
     "Thresholds",
+    "TracingIR",
     "ValueKind",
     "ValueMatch",
     "VirtualHost",

@@ -9,6 +9,7 @@ from fluxgate.ir.auth import ApiKeyTable, PlanBucket
 from fluxgate.ir.cluster import Cluster
 from fluxgate.ir.policy import Shared
 from fluxgate.ir.route import HTTPRoute
+from fluxgate.ir.telemetry import LogExportIR, TracingIR
 from fluxgate.resources import ObjectRef
 from fluxgate.secret import SecretBytes
 
@@ -97,6 +98,8 @@ class Gateway:
     plans: tuple[PlanBucket, ...]
     certificates: tuple[CertificateIR, ...] = ()
     access_log: AccessLogIR = AccessLogIR()
+    log_export: LogExportIR | None = None
+    tracing: TracingIR | None = None
     trusted_hops: int = 0
     preserve_request_id: bool = False
     max_request_headers_kib: int = 60
@@ -110,6 +113,11 @@ class Gateway:
     """Whether gRPC clients without a proxy get resources of their own."""
     shared: tuple[Shared, ...] = ()
     """What policies of several routes have in common, sorted by class and name."""
+
+    @property
+    def tells_of_requests(self) -> bool:
+        """Whether anyone reads whose request it was: a log or a trace."""
+        return bool(self.access_log.path) or self.log_export is not None or self.tracing is not None
 
     def shared_of(self, kind: type[S]) -> tuple[S, ...]:
         """The shared objects of one class, sorted by name."""

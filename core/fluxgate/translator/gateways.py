@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fluxgate.api.v1alpha1 import GatewayConfig, duration_ms
-from fluxgate.api.v1alpha1.gatewayconfig import Listener, Plan
+from fluxgate.api.v1alpha1.gatewayconfig import Plan
+from fluxgate.api.v1alpha1.listener import Listener
 from fluxgate.api.v1alpha1.policy import Cors, Retry, Timeouts
 from fluxgate.ir import (
     AccessLogIR,
@@ -17,10 +18,12 @@ from fluxgate.ir import (
 )
 from fluxgate.resources import ObjectRef, ServerCertificates, ref_of
 from fluxgate.translator.certificates import SecretLookup, resolve_ca, resolve_certificate
+from fluxgate.translator.clusters import ClusterSpec
 from fluxgate.translator.findings import Finding, invalid, partly
 from fluxgate.translator.policies import attachment
 from fluxgate.translator.result import gateway_key
 from fluxgate.translator.server_certificates import server_names
+from fluxgate.translator.telemetry import collector_clusters, log_export_of, tracing_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,8 @@ class GatewayScope:
     """Whether every Envoy of it runs in an application's pod (``spec.mode``)."""
     verifies_clients: bool = False
     """Whether one of its listeners asks for client certificates."""
+    clusters: tuple[ClusterSpec, ...] = ()
+    """What the gateway itself calls, whatever its routes do: collectors of spans and logs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,7 @@ def build_gateway(
         timeouts=spec.timeouts,
         retry=spec.retry,
         sidecars=spec.mode == "Sidecar",
+        clusters=collector_clusters(spec, ref),
         verifies_clients=any(each.tls and each.tls.client_ca for each in listeners),
     )
     return GatewayFact(scope, _base(config, key, ref, listeners), tuple(findings))
@@ -101,6 +107,8 @@ def _base(
         api_keys=ApiKeyTable(tuple(sorted(each.prefix for each in spec.api_keys.formats))),
         plans=tuple(sorted(map(_plan, spec.plans), key=lambda plan: plan.name)),
         access_log=AccessLogIR(log.path if log.enabled else ""),
+        log_export=log_export_of(spec, ref),
+        tracing=tracing_of(spec, ref),
         trusted_hops=spec.trusted_hops,
         preserve_request_id=spec.request_id.preserve_external,
         max_request_headers_kib=limits.max_request_headers_kib,

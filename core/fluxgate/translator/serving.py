@@ -73,11 +73,19 @@ class Serving:
     _sorted: tuple[Shared, ...] | None = ()
 
     @classmethod
-    def of(cls, gateway: str, listeners: tuple[str, ...], parts: Collection[Part] = ()) -> Serving:
-        """A gateway with tables fit for ``parts``, which are not yet added."""
+    def of(
+        cls,
+        gateway: str,
+        listeners: tuple[str, ...],
+        parts: Collection[Part] = (),
+        clusters: Iterable[ClusterSpec] = (),
+    ) -> Serving:
+        """A gateway with tables fit for ``parts``, which are not yet added; it calls ``clusters``."""
         selected = {each.listeners for each in parts if len(each.listeners) < len(listeners)}
         names, uses = table_names(gateway, listeners, sorted(selected)), ClusterUses()
         tables = {name: Table(name, uses) for name in names.values()}
+        for spec in clusters:
+            uses.add(spec)
         return cls(gateway, listeners, names, tables, uses)
 
     def fits(self) -> bool:

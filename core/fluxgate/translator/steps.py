@@ -10,7 +10,7 @@ from __future__ import annotations
 from fluxgate.resources import ObjectRef, Secret, ref_of
 from fluxgate.translator.backends import resolve_backend
 from fluxgate.translator.destinations import Resolved
-from fluxgate.translator.gateways import GatewayFact, build_gateway
+from fluxgate.translator.gateways import GatewayFact, GatewayScope, build_gateway
 from fluxgate.translator.key_table import read_key
 from fluxgate.translator.policies import read_plugin
 from fluxgate.translator.routes import compile_route
@@ -181,18 +181,22 @@ def _serve(parts: list[Part], view: View) -> None:
         mine = [part for part in parts if part.gateway == scope.key]
         serving = view.serving.get(scope.key)
         if serving is None:
-            serving = view.serving[scope.key] = Serving.of(scope.key, scope.listeners, mine)
+            serving = view.serving[scope.key] = _serving(scope, mine)
         for part in mine:
             serving.select(part, 1)
         if not serving.fits():
             fragments = view.fragments.values()
             mine = [each for one in fragments for each in one.parts if each.gateway == scope.key]
-            serving = view.serving[scope.key] = Serving.of(scope.key, scope.listeners, mine)
+            serving = view.serving[scope.key] = _serving(scope, mine)
             for part in mine:
                 serving.select(part, 1)
             view.touched |= view.fragments.keys()
         for part in mine:
             view.touched |= serving.add(part)
+
+
+def _serving(scope: GatewayScope, parts: list[Part]) -> Serving:
+    return Serving.of(scope.key, scope.listeners, parts, scope.clusters)
 
 
 def process_api_keys(view: View) -> None:

@@ -38,7 +38,7 @@ class Authority:
         self.pem = certificate.public_bytes(serialization.Encoding.PEM)
 
     def issue(self, *names: str, client: bool = False, organization: str = "") -> Pair:
-        """A certificate for these DNS names, IP addresses or URIs, for a server or a client.
+        """A certificate for these DNS names, IP addresses, URIs or mail addresses, for a server or a client.
 
         The first is the common name: the user's name at an API server, where
         ``organization`` is the user's group.
@@ -91,6 +91,8 @@ def _builder(
 def _general(name: str) -> x509.GeneralName:
     if "://" in name:
         return x509.UniformResourceIdentifier(name)
+    if "@" in name:
+        return x509.RFC822Name(name)
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:

@@ -36,7 +36,9 @@ def gateway(**spec: Any) -> Document:
     return obj("GatewayConfig", "main", {"listeners": [listener], **spec})
 
 
-def route(name: str, port: int, *plugins: Document, path: str | None = None, **spec: Any) -> Document:
+def route(
+    name: str, port: int, *plugins: Document, path: str | None = None, **spec: Any
+) -> Document:
     """A Route from ``/<name>`` to a local port, with these inline ``plugins``."""
     listed = [{"type": kind, "config": config} for each in plugins for kind, config in each.items()]
     return obj(

@@ -53,7 +53,8 @@ class MtlsAuthConfig(Model):
     ] = Field(default=(), description="Subject alternative names of type e-mail.")
     subjects: Annotated[tuple[Subject, ...], Field(max_length=256)] = Field(
         default=(),
-        description="Whole distinguished names as RFC 2253 writes them: CN=client,O=Example",
+        description="Whole distinguished names as RFC 2253 writes them: "
+        "openssl x509 -noout -subject -nameopt RFC2253",
     )
     fingerprints: Annotated[tuple[Fingerprint, ...], Field(max_length=256)] = Field(
         default=(),

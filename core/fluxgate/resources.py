@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from fluxgate.api.v1alpha1 import (
     ApiKey,
@@ -61,6 +61,8 @@ class Secret:
     name: str
     type: str
     data: Mapping[str, SecretBytes]
+    verdicts: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What a look at ``data`` found, by whoever looked: kept as long as the object, never compared."""
 
 
 @dataclass(frozen=True, slots=True)

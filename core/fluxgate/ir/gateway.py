@@ -18,12 +18,17 @@ S = TypeVar("S", bound=Shared)
 
 @dataclass(frozen=True, slots=True)
 class CertificateIR:
-    """A certificate chain with its key, or a CA bundle (``private_key`` absent), by SDS name."""
+    """A certificate chain with its key, or a CA bundle (``private_key`` absent), by SDS name.
+
+    ``ocsp_staple`` (DER) belongs to the former, ``crl`` (PEM) to the latter.
+    """
 
     name: str
     origin: ObjectRef
     certificate: bytes
     private_key: SecretBytes | None = None
+    ocsp_staple: bytes = b""
+    crl: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,22 @@ class ListenerTLSIR:
     client_ca: str = ""
     client_certificate_optional: bool = False
     by_name: tuple[ServerNamesIR, ...] = ()
+    max_version: str = "1.3"
+    cipher_suites: tuple[str, ...] = ()
+    """Of TLS 1.2; Envoy's defaults when empty, as for ``curves``."""
+    curves: tuple[str, ...] = ()
+    alpn: tuple[str, ...] = ("h2", "http/1.1")
+    forward: tuple[str, ...] = ()
+    """What x-forwarded-client-cert says besides hash, subject and names: ``Cert``, ``Chain``."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpsRedirectIR:
+    """Where requests without TLS are sent, but for the path prefixes in ``except_paths``."""
+
+    port: int = 443
+    status: int = 308
+    except_paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +96,11 @@ class RouteTable:
 
 @dataclass(frozen=True, slots=True)
 class ListenerIR:
-    """One address and port; ``route_table`` names the table its requests are routed by."""
+    """One address and port; ``route_table`` names the table its requests are routed by.
+
+    HTTPS listeners of one address and port go by ``server_names``, empty for any. One that is
+    ``closed`` ends every connection that asks for its names: else those would come to another.
+    """
 
     name: str
     address: str
@@ -83,6 +108,11 @@ class ListenerIR:
     route_table: str
     server_names: tuple[str, ...] = ()
     tls: ListenerTLSIR | None = None
+    redirect: HttpsRedirectIR | None = None
+    http3: bool = False
+    alt_svc_port: int = 0
+    """The UDP port that clients are told of; with ``http3``."""
+    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,22 @@ from collections.abc import Callable
 
 from fluxgate.api.v1alpha1.policy import SecretRef
 from fluxgate.ir import CertificateIR
-from fluxgate.resources import ObjectRef, Secret
+from fluxgate.resources import ObjectRef, Secret, ref_of
 from fluxgate.secret import SecretBytes
 from fluxgate.status import Reason
+from fluxgate.translator.certificate_checks import (
+    Verdict,
+    check_authority,
+    check_pair,
+    check_revocations,
+)
+from fluxgate.translator.certificate_files import PROBLEM, CertificateFiles
 from fluxgate.translator.findings import Finding, unresolved
 
 SecretLookup = Callable[[ObjectRef], Secret | None]
 
-_BEGIN_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
-_BEGIN = b"-----BEGIN "
 _EMPTY = SecretBytes(b"")
+_STAPLE = "tls.ocsp-staple"
 
 
 def resolve_certificate(
@@ -23,39 +29,100 @@ def resolve_certificate(
 ) -> str | Finding:
     """The SDS name of a certificate with its key (``tls.crt``, ``tls.key``), or why there is none."""
     secret = _secret(field, reference, namespace, lookup)
-    if isinstance(secret, Finding):
-        return secret
-    chain, key = secret.data.get("tls.crt", _EMPTY), secret.data.get("tls.key", _EMPTY)
-    if _BEGIN_CERTIFICATE not in chain.reveal():
-        return _unusable(field, secret, "tls.crt holds no PEM certificate")
-    if _BEGIN not in key.reveal():
-        return _unusable(field, secret, "tls.key holds no PEM key")
-    return f"certificate/{secret.namespace}/{secret.name}"
+    return secret if isinstance(secret, Finding) else _certificate(field, secret)
 
 
 def resolve_ca(
     field: str, reference: SecretRef, namespace: str, lookup: SecretLookup
 ) -> str | Finding:
-    """The SDS name of a CA bundle (``ca.crt``), or why there is none."""
+    """The SDS name of a CA bundle (``ca.crt``, maybe ``ca.crl``), or why there is none."""
     secret = _secret(field, reference, namespace, lookup)
-    if isinstance(secret, Finding):
-        return secret
-    if _BEGIN_CERTIFICATE not in secret.data.get("ca.crt", _EMPTY).reveal():
-        return _unusable(field, secret, "ca.crt holds no PEM certificate")
-    return f"ca/{secret.namespace}/{secret.name}"
+    return secret if isinstance(secret, Finding) else _authority(field, secret)
+
+
+def resolve_files(field: str, files: CertificateFiles, lookup: SecretLookup) -> str | Finding:
+    """The same for files on disk."""
+    secret = lookup(files.ref)
+    if secret is None:
+        return unresolved(
+            f"{field}: only a gateway without Kubernetes reads files; use a Secret",
+            Reason.UNSUPPORTED_TYPE,
+        )
+    if (problem := secret.data.get(PROBLEM)) is not None:
+        return unresolved(f"{field}: {problem.reveal().decode()}")
+    certificate = any(key == "tls.crt" for key, _ in files.paths)
+    return _certificate(field, secret) if certificate else _authority(field, secret)
+
+
+def warning_of(name: str, lookup: SecretLookup) -> str:
+    """What clients may object to in what one of the functions above returned; empty if nothing."""
+    secret = lookup(_ref(name))
+    if secret is None or not name.startswith("certificate/"):
+        return ""
+    warning = _pair(secret).warning
+    return f"{ref_of(secret)}: {warning}" if warning else ""
 
 
 def certificate_of(name: str, lookup: SecretLookup) -> CertificateIR | None:
     """The material behind a name that one of the functions above returned."""
-    kind, namespace, secret_name = name.split("/")
-    ref = ObjectRef("Secret", namespace, secret_name)
+    ref = _ref(name)
     secret = lookup(ref)
     if secret is None:
         return None
-    if kind == "ca":
-        return CertificateIR(name, ref, secret.data.get("ca.crt", _EMPTY).reveal())
-    chain = secret.data.get("tls.crt", _EMPTY).reveal()
-    return CertificateIR(name, ref, chain, secret.data.get("tls.key"))
+    if name.startswith("ca/"):
+        revoked = secret.data.get("ca.crl", _EMPTY).reveal()
+        return CertificateIR(name, ref, secret.data.get("ca.crt", _EMPTY).reveal(), crl=revoked)
+    chain, staple = secret.data.get("tls.crt", _EMPTY).reveal(), secret.data.get(_STAPLE)
+    # one that cannot be used is left out: Envoy would refuse the certificate with it
+    usable = staple is not None and not _pair(secret).warning
+    return CertificateIR(
+        name,
+        ref,
+        chain,
+        secret.data.get("tls.key"),
+        ocsp_staple=staple.reveal() if staple is not None and usable else b"",
+    )
+
+
+def _ref(name: str) -> ObjectRef:
+    _, namespace, secret = name.split("/", 2)
+    return ObjectRef("Secret", namespace, secret)
+
+
+def _certificate(field: str, secret: Secret) -> str | Finding:
+    if problem := _pair(secret).problem:
+        return _unusable(field, secret, problem)
+    return f"certificate/{secret.namespace}/{secret.name}"
+
+
+def _authority(field: str, secret: Secret) -> str | Finding:
+    if problem := _checked(secret, "ca", _check_authority).problem:
+        return _unusable(field, secret, problem)
+    return f"ca/{secret.namespace}/{secret.name}"
+
+
+def _pair(secret: Secret) -> Verdict:
+    return _checked(secret, "tls", _check_pair)
+
+
+def _check_pair(secret: Secret) -> Verdict:
+    chain, key = secret.data.get("tls.crt", _EMPTY), secret.data.get("tls.key", _EMPTY)
+    return check_pair(chain.reveal(), key.reveal(), secret.data.get(_STAPLE, _EMPTY).reveal())
+
+
+def _check_authority(secret: Secret) -> Verdict:
+    bundle, revoked = secret.data.get("ca.crt", _EMPTY).reveal(), secret.data.get("ca.crl")
+    found = check_authority(bundle)
+    if found.problem or revoked is None:
+        return found
+    return check_revocations(revoked.reveal(), bundle)
+
+
+def _checked(secret: Secret, what: str, check: Callable[[Secret], Verdict]) -> Verdict:
+    """Reading certificates takes a while, and thousands may be looked at for one change."""
+    if what not in secret.verdicts:
+        secret.verdicts[what] = check(secret)
+    return secret.verdicts[what]
 
 
 def _secret(
@@ -72,4 +139,4 @@ def _secret(
 
 
 def _unusable(field: str, secret: Secret, what: str) -> Finding:
-    return unresolved(f"{field}: Secret {secret.namespace}/{secret.name}: {what}", Reason.INVALID)
+    return unresolved(f"{field}: {ref_of(secret)}: {what}", Reason.INVALID)

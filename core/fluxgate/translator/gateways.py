@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fluxgate.api.v1alpha1 import GatewayConfig, duration_ms
 from fluxgate.api.v1alpha1.gatewayconfig import Plan
-from fluxgate.api.v1alpha1.listener import Listener
 from fluxgate.api.v1alpha1.policy import Cors, Retry, Timeouts
 from fluxgate.ir import (
     AccessLogIR,
     ApiKeyTable,
     Gateway,
     ListenerIR,
-    ListenerTLSIR,
     PlanBucket,
 )
 from fluxgate.resources import ObjectRef, ServerCertificates, ref_of
-from fluxgate.translator.certificates import SecretLookup, resolve_ca, resolve_certificate
+from fluxgate.translator.certificates import SecretLookup
 from fluxgate.translator.clusters import ClusterSpec
-from fluxgate.translator.findings import Finding, invalid, partly
+from fluxgate.translator.findings import Finding
+from fluxgate.translator.listeners import Listeners
 from fluxgate.translator.policies import attachment
+from fluxgate.translator.rate_limit_service import (
+    QuotaScope,
+    RateLimitServiceFact,
+    exact_plans,
+    missing_service,
+    read_quotas,
+    read_service,
+)
 from fluxgate.translator.result import gateway_key
-from fluxgate.translator.server_certificates import server_names
 from fluxgate.translator.telemetry import collector_clusters, log_export_of, tracing_of
+from fluxgate.translator.tenants import TenantIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +52,15 @@ class GatewayScope:
     """Whether every Envoy of it runs in an application's pod (``spec.mode``)."""
     verifies_clients: bool = False
     """Whether one of its listeners asks for client certificates."""
+    sockets: tuple[str, ...] = ()
+    """Folders whose Unix sockets Upstreams may name."""
     clusters: tuple[ClusterSpec, ...] = ()
     """What the gateway itself calls, whatever its routes do: collectors of spans and logs."""
+    exact_plans: frozenset[str] = frozenset()
+    """The plans that the rate limit service could count."""
+    rate_limit_service: RateLimitServiceFact | None = None
+    quotas: QuotaScope = field(default_factory=QuotaScope)
+    max_body_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +73,22 @@ class GatewayFact:
 
 
 def build_gateway(
-    config: GatewayConfig, lookup: SecretLookup, added: tuple[ServerCertificates, ...] = ()
+    config: GatewayConfig,
+    lookup: SecretLookup,
+    added: tuple[ServerCertificates, ...] = (),
+    tenants: TenantIndex | None = None,
 ) -> GatewayFact:
     """Translate one GatewayConfig; a listener whose certificate is missing is left out.
 
     ``added`` are certificates for its HTTPS listeners that the config itself does not name.
     """
-    ref, spec = ref_of(config), config.spec
+    ref, spec, tenants = ref_of(config), config.spec, tenants or TenantIndex()
     key = gateway_key(ref)
-    findings: list[Finding] = []
-    listeners = tuple(
-        built
-        for index, each in enumerate(spec.listeners)
-        if (built := _listener(each, f"spec.listeners[{index}]", ref, lookup, findings, added))
-    )
-    if not listeners:
-        findings.append(invalid("spec.listeners: none of the listeners can be served"))
-    elif any(not each.partial for each in findings):
-        findings.append(partly("spec.listeners: some listeners are left out"))
+    reading = Listeners(config, lookup, added)
+    listeners = reading.build()
+    findings = reading.findings
+    findings.extend(missing_service(config, tenants))
+    service = read_service(config, ref)
     scope = GatewayScope(
         key=key,
         ref=ref,
@@ -88,8 +100,13 @@ def build_gateway(
         timeouts=spec.timeouts,
         retry=spec.retry,
         sidecars=spec.mode == "Sidecar",
-        clusters=collector_clusters(spec, ref),
+        clusters=collector_clusters(spec, ref) + ((service.cluster,) if service else ()),
+        exact_plans=exact_plans(config),
+        rate_limit_service=service,
+        quotas=read_quotas(config, tenants),
+        max_body_bytes=spec.limits.max_request_body_bytes,
         verifies_clients=any(each.tls and each.tls.client_ca for each in listeners),
+        sockets=tuple(each.rstrip("/") or "/" for each in spec.upstream_sockets),
     )
     return GatewayFact(scope, _base(config, key, ref, listeners), tuple(findings))
 
@@ -123,49 +140,4 @@ def _base(
 def _plan(plan: Plan) -> PlanBucket:
     return PlanBucket(
         plan.name, plan.requests, max(duration_ms(plan.window), 1), plan.burst or plan.requests
-    )
-
-
-def _listener(
-    listener: Listener,
-    field: str,
-    owner: ObjectRef,
-    lookup: SecretLookup,
-    findings: list[Finding],
-    added: tuple[ServerCertificates, ...],
-) -> ListenerIR | None:
-    tls = None
-    if listener.tls is not None:
-        names = [
-            resolve_certificate(
-                f"{field}.tls.certificateRefs[{index}]", each, owner.namespace, lookup
-            )
-            for index, each in enumerate(listener.tls.certificate_refs)
-        ]
-        validation, client_ca = listener.tls.client_validation, ""
-        if validation is not None:
-            where = f"{field}.tls.clientValidation.caCertificateRef"
-            names.append(resolve_ca(where, validation.ca_certificate_ref, owner.namespace, lookup))
-        problems = [each for each in names if isinstance(each, Finding)]
-        if problems:
-            # without its client CA a listener would let everyone in: closed
-            findings.extend(problems)
-            return None
-        good = [each for each in names if isinstance(each, str)]
-        if validation is not None:
-            client_ca = good.pop()
-        tls = ListenerTLSIR(
-            tuple(good),
-            listener.tls.min_version,
-            client_ca,
-            client_certificate_optional=validation is not None and validation.optional,
-            by_name=server_names(listener.hostnames, added, lookup),
-        )
-    return ListenerIR(
-        name=listener.name,
-        address=listener.address,
-        port=listener.port,
-        route_table=gateway_key(owner),
-        server_names=listener.hostnames,
-        tls=tls,
     )

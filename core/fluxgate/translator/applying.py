@@ -17,7 +17,7 @@ from fluxgate.translator.merging import append
 from fluxgate.translator.plugins import Policies
 from fluxgate.translator.plugins.base import Context
 from fluxgate.translator.policies import Policy, policy_type
-from fluxgate.translator.tenants import TenantFact
+from fluxgate.translator.tenants import TenantFact, question
 from fluxgate.translator.view import View
 
 _REFERENCE = (Reason.REF_NOT_FOUND, Reason.REF_NOT_PERMITTED)
@@ -64,6 +64,7 @@ def apply_policies(
         try:
             config, context.name = _merged(stack)
             context.owner = nearest.owner
+            context.of_tenant = any(_of_tenant(each, tenant, view, context) for each in stack)
             policies = known.apply(policies, config, context)
         except PolicyError as error:
             broken.append((nearest, _finding(nearest, error)))
@@ -78,6 +79,15 @@ def apply_policies(
         tuple(context.clusters.values()),
         tuple(sorted(chain, key=lambda each: each.type)),
     )
+
+
+def _of_tenant(policy: Policy, tenant: TenantFact | None, view: View, context: Context) -> bool:
+    """Whether a tenant wrote ``policy``: in its Route, its Plugin, or its namespace."""
+    if policy.owner.kind == "Route":
+        return tenant is not None
+    asked = question(policy.owner.namespace, policy.tenant)
+    context.used.add(asked)
+    return view.tenants.tenant_of(policy.owner.namespace, policy.tenant) is not None
 
 
 def _merged(stack: Sequence[Policy]) -> tuple[Model, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from fluxgate.api.v1alpha1 import GatewayConfig, duration_ms
+from fluxgate.api.v1alpha1.extensions import Extensions
 from fluxgate.api.v1alpha1.gatewayconfig import Plan
 from fluxgate.api.v1alpha1.policy import Cors, Retry, Timeouts
 from fluxgate.ir import (
@@ -50,6 +51,8 @@ class GatewayScope:
     retry: Retry | None
     sidecars: bool = False
     """Whether every Envoy of it runs in an application's pod (``spec.mode``)."""
+    extensions: Extensions = field(default_factory=Extensions)
+    """Which types that run code are admitted."""
     verifies_clients: bool = False
     """Whether one of its listeners asks for client certificates."""
     sockets: tuple[str, ...] = ()
@@ -100,6 +103,7 @@ def build_gateway(
         timeouts=spec.timeouts,
         retry=spec.retry,
         sidecars=spec.mode == "Sidecar",
+        extensions=spec.extensions,
         clusters=collector_clusters(spec, ref) + ((service.cluster,) if service else ()),
         exact_plans=exact_plans(config),
         rate_limit_service=service,

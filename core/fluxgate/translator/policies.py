@@ -41,6 +41,8 @@ class Policy:
     problem: str = ""
     enabled: bool = True
     append: bool = False
+    tenant: str | None = None
+    """What the Plugin itself says; the tenant of its namespace counts as well."""
 
     @property
     def harmless_without(self) -> bool:
@@ -138,6 +140,7 @@ def read_plugin(
         problem,
         spec.enabled,
         append=spec.merge_strategy == "Append",
+        tenant=spec.tenant,
     )
     return PluginFact(ref, rank_of(plugin), policy, spec.tenant, references), findings
 

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, StringConstraints
 
 from fluxgate.api.v1alpha1.base import (
+    AbsolutePath,
     Annotations,
     Duration,
     HttpUrl,
@@ -18,6 +19,7 @@ from fluxgate.api.v1alpha1.base import (
     Resource,
 )
 from fluxgate.api.v1alpha1.listener import Listener, bound_apart
+from fluxgate.api.v1alpha1.extensions import Extensions
 from fluxgate.api.v1alpha1.policy import Cors, Retry, SecretRef, Timeouts
 from fluxgate.api.v1alpha1.rules import Rule, unique, unique_by
 from fluxgate.api.v1alpha1.telemetry import Logging, Tracing
@@ -213,7 +215,15 @@ class GatewayConfigSpec(Model):
     tracing: Tracing | None = None
     request_id: RequestId = RequestId()
     limits: Limits = Limits()
+    extensions: Extensions = Field(
+        default=Extensions(), description="Code and raw Envoy configuration in Plugins."
+    )
     exposure: Exposure = Exposure()
+    upstream_sockets: Annotated[tuple[AbsolutePath, ...], Field(max_length=16)] = Field(
+        default=(),
+        description="Folders, where Envoy runs, whose Unix sockets Upstreams may name; empty means "
+        "none. Never one that holds a socket of Envoy itself.",
+    )
     proxyless: bool = Field(
         default=False,
         description="Also serve gRPC clients that resolve xds:///host themselves. "

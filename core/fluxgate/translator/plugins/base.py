@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from fluxgate.api.v1alpha1 import Model, Route
+from fluxgate.api.v1alpha1.extensions import ExtensionType
 from fluxgate.api.v1alpha1.policy import CircuitBreaker, Cors, Retry, SecretRef, Timeouts
 from fluxgate.api.v1alpha1.route import BackendRef, RouteAuth
 from fluxgate.ir import RouteAction, RoutePolicy, Shared
@@ -77,6 +78,8 @@ class Context:
     scope: GatewayScope
     tenant: TenantFact | None
     lookups: Lookups
+    of_tenant: bool = False
+    """Whether a part of the config was written by a tenant."""
     used: set[ObjectRef] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)
     clusters: dict[str, ClusterSpec] = field(default_factory=dict)
@@ -130,6 +133,22 @@ class Context:
             spec = spec.with_protocol(protocol)
         self.clusters[spec.name] = spec
         return spec.name
+
+    def require_admitted(self, kind: ExtensionType) -> None:
+        """Refuse a policy that runs code unless the gateway admits its type, from whoever wrote it."""
+        admitted = self.scope.extensions
+        if kind not in admitted.allow:
+            field, who = "allow", "objects"
+        elif self.of_tenant and kind not in admitted.allow_tenants:
+            field, who = "allowTenants", "a tenant's objects"
+        else:
+            return
+        raise PolicyError(
+            "",
+            f"policies of type {kind!r} are not admitted in {who} on {self.scope.ref}; list the "
+            f"type under spec.extensions.{field} there",
+            Reason.REF_NOT_PERMITTED,
+        )
 
     def note(self, path: str, message: str) -> None:
         """Say that a part of the config has no effect here."""

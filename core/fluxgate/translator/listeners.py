@@ -7,7 +7,7 @@ closed instead: what asks for its names must not come to a listener with weaker 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fluxgate.api.v1alpha1 import GatewayConfig
 from fluxgate.api.v1alpha1.listener import ClientValidation, Listener, ListenerTLS
@@ -55,7 +55,18 @@ class Listeners:
         elif self._left_out:
             self.findings.append(partly("spec.listeners: some listeners are left out"))
         # a closed one guards its names against others of the port; alone it guards nothing
-        return tuple(each for each in built if (each.address, each.port) in open_at)
+        kept = [each for each in built if (each.address, each.port) in open_at]
+        return tuple(self._agree_on_http3(kept))
+
+    def _agree_on_http3(self, built: list[ListenerIR]) -> Iterator[ListenerIR]:
+        """All listeners of an address serve HTTP/3 or none: names of one must not come to another."""
+        without = {(each.address, each.port) for each in built if not each.http3}
+        for each in built:
+            at = (each.address, each.port)
+            if each.http3 and at in without:
+                why = "another listener of the same address and port serves none"
+                self.findings.append(partly(f"spec.listeners: {each.name}: no HTTP/3, since {why}"))
+            yield replace(each, http3=each.http3 and at not in without)
 
     def _listener(self, listener: Listener, path: str) -> ListenerIR | None:
         names = self._claim(listener, path)
@@ -76,7 +87,7 @@ class Listeners:
             server_names=() if _ANY in names else names,
             tls=tls,
             redirect=_redirect(listener),
-            http3=listener.http3,
+            http3=listener.http3 and not closed,
             alt_svc_port=self._alt_svc_port(listener) if listener.http3 else 0,
             closed=closed,
         )

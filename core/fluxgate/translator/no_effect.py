@@ -32,7 +32,6 @@ class Unused:
 NO_EFFECT: Mapping[str, tuple[Unused, ...]] = MappingProxyType(
     {
         "GatewayConfig": (
-            Unused("spec.listeners[].http3"),
             Unused("spec.plans[].quotas", protects=True),
             Unused("spec.logging.level"),
             Unused("spec.tracing"),

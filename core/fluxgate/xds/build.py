@@ -13,7 +13,7 @@ from fluxgate.ir import ApiKeyTable, Gateway, ListenerIR
 from fluxgate.snapshot import ResourceSet, Snapshot, SnapshotResource
 from fluxgate.xds import typeurl
 from fluxgate.xds.httpfilters import ordered_filters
-from fluxgate.xds.listener import build_listener, extension_names
+from fluxgate.xds.listener import build_listener, build_quic_listener, extension_names
 from fluxgate.xds.pools import PoolCache, build_pools
 from fluxgate.xds.probe import build_probe
 from fluxgate.xds.proto import payload_of
@@ -86,6 +86,7 @@ def build_snapshot(gateway: Gateway, cache: BuildCache | None = None) -> Snapsho
         (typeurl.EXTENSION, own[typeurl.EXTENSION]),
         (typeurl.LISTENER, [*_listeners(gateway, cache), *direct[typeurl.LISTENER]]),
         (typeurl.ROUTE, [*_routes(gateway, cache), *direct[typeurl.ROUTE]]),
+        *((url, own[url]) for url in (typeurl.RATE_LIMIT,) if url in own),
     )
     sets = pools | {url: ResourceSet.of(made, cache.sets.get(url)) for url, made in parts}
     cache.end_round(sets)
@@ -121,7 +122,7 @@ def _of_filters(gateway: Gateway, cache: BuildCache) -> dict[str, list[SnapshotR
     source = replace(gateway, listeners=(), certificates=(), route_tables=(), clusters=())
     made: dict[str, list[SnapshotResource]] = {typeurl.SECRET: [], typeurl.EXTENSION: []}
     for resource in cache.extensions.get("extensions", source, make):
-        made[resource.type_url].append(resource)
+        made.setdefault(resource.type_url, []).append(resource)
     return made
 
 
@@ -144,13 +145,19 @@ def _make_listeners(gateway: Gateway) -> tuple[SnapshotResource, ...]:
         return listener.address, listener.port
 
     ordered = sorted(gateway.listeners, key=lambda each: (*bound_to(each), each.name))
-    return tuple(
-        _listener_resource(gateway, tuple(group)) for _, group in groupby(ordered, key=bound_to)
-    )
+    groups = [tuple(group) for _, group in groupby(ordered, key=bound_to)]
+    made = [_listener_resource(gateway, group, build_listener(gateway, group)) for group in groups]
+    made += [
+        _listener_resource(gateway, group, build_quic_listener(gateway, group))
+        for group in groups
+        if group[0].http3
+    ]
+    return tuple(made)
 
 
-def _listener_resource(gateway: Gateway, group: tuple[ListenerIR, ...]) -> SnapshotResource:
-    message: listener_v3.Listener = build_listener(gateway, group)
+def _listener_resource(
+    gateway: Gateway, group: tuple[ListenerIR, ...], message: listener_v3.Listener
+) -> SnapshotResource:
     return SnapshotResource.of(
         typeurl.LISTENER,
         message.name,
@@ -163,8 +170,12 @@ def _listener_resource(gateway: Gateway, group: tuple[ListenerIR, ...]) -> Snaps
 def _listener_references(gateway: Gateway, group: Iterable[ListenerIR]) -> Iterator[Reference]:
     for name in extension_names(gateway):
         yield typeurl.EXTENSION, name
+    for told in (gateway.tracing, gateway.log_export):
+        if told is not None:
+            yield typeurl.CLUSTER, told.collector.cluster
     for listener in group:
-        yield typeurl.ROUTE, listener.route_table
+        if not listener.closed:
+            yield typeurl.ROUTE, listener.route_table
         if listener.tls:
             by_name = (each.certificate for each in listener.tls.by_name)
             for name in (*listener.tls.certificates, listener.tls.client_ca, *by_name):

@@ -25,9 +25,18 @@ from fluxgate.ir import Gateway, ListenerIR
 from fluxgate.xds import names
 from fluxgate.xds.access_log import build_access_log
 from fluxgate.xds.httpfilters import ordered_filters
+from fluxgate.xds.https_redirect import redirect_filter
 from fluxgate.xds.local_reply import build_local_reply
 from fluxgate.xds.proto import ads, any_of, boolean, duration, uint32
+from fluxgate.xds.quic import (
+    alt_svc_filter,
+    quic_name,
+    quic_transport_socket,
+    speak_http3,
+    udp_listener,
+)
 from fluxgate.xds.tls import downstream_transport_socket
+from fluxgate.xds.tracing import trace
 
 HTTP_CONNECTION_MANAGER = "envoy.filters.network.http_connection_manager"
 SERVER_NAME = "fluxgate"
@@ -56,13 +65,24 @@ def build_listener(gateway: Gateway, group: Sequence[ListenerIR]) -> listener_v3
     )
     message.address.socket_address.address = first.address
     message.address.socket_address.port_value = first.port
-    if any(listener.tls for listener in group):
+    if any(listener.tls or listener.closed for listener in group):
         inspector = any_of(tls_inspector_v3.TlsInspector())
         message.listener_filters.add(name=_TLS_INSPECTOR, typed_config=inspector)
     return message
 
 
-def _chains(gateway: Gateway, listener: ListenerIR) -> Iterator[listener_components_v3.FilterChain]:
+def build_quic_listener(gateway: Gateway, group: Sequence[ListenerIR]) -> listener_v3.Listener:
+    """The UDP listener beside that of ``group``, which serves HTTP/3 as a whole or not at all."""
+    message = udp_listener(quic_name(group[0].name), group)
+    message.filter_chains.extend(
+        chain for listener in group for chain in _chains(gateway, listener, quic=True)
+    )
+    return message
+
+
+def _chains(
+    gateway: Gateway, listener: ListenerIR, *, quic: bool = False
+) -> Iterator[listener_components_v3.FilterChain]:
     """A chain for every certificate that goes by server name, then the listener's own.
 
     Envoy drains only the chains that changed when nothing else of a listener did.
@@ -71,23 +91,34 @@ def _chains(gateway: Gateway, listener: ListenerIR) -> Iterator[listener_compone
         for each in listener.tls.by_name:
             tls = replace(listener.tls, certificates=(each.certificate,), by_name=())
             named = replace(listener, server_names=each.server_names, tls=tls)
-            yield _filter_chain(gateway, named, f"{listener.name}/{each.certificate}")
-    yield _filter_chain(gateway, listener, listener.name)
+            yield _filter_chain(gateway, named, f"{listener.name}/{each.certificate}", quic=quic)
+    yield _filter_chain(gateway, listener, listener.name, quic=quic)
 
 
 def _filter_chain(
-    gateway: Gateway, listener: ListenerIR, name: str
+    gateway: Gateway, listener: ListenerIR, name: str, *, quic: bool
 ) -> listener_components_v3.FilterChain:
     chain = listener_components_v3.FilterChain(name=name)
-    if listener.tls:
-        chain.filter_chain_match.transport_protocol = "tls"
-        chain.filter_chain_match.server_names.extend(
-            name for name in listener.server_names if name != "*"
-        )
+    match = chain.filter_chain_match
+    match.server_names.extend(name for name in listener.server_names if name != "*")
+    if listener.closed:
+        return _ending(chain)
+    if listener.tls and not quic:
+        match.transport_protocol = "tls"
         chain.transport_socket.CopyFrom(downstream_transport_socket(listener.tls))
         chain.transport_socket_connect_timeout.CopyFrom(duration(_TLS_HANDSHAKE_MS))
-    manager = any_of(build_connection_manager(gateway, listener))
-    chain.filters.add(name=HTTP_CONNECTION_MANAGER, typed_config=manager)
+    elif listener.tls:
+        chain.transport_socket.CopyFrom(quic_transport_socket(listener.tls))
+    manager = build_connection_manager(gateway, listener)
+    if quic:
+        speak_http3(gateway, manager)
+    chain.filters.add(name=HTTP_CONNECTION_MANAGER, typed_config=any_of(manager))
+    return chain
+
+
+def _ending(chain: listener_components_v3.FilterChain) -> listener_components_v3.FilterChain:
+    """A chain without filters: Envoy ends its connections before any handshake."""
+    chain.filter_chain_match.transport_protocol = "tls"
     return chain
 
 
@@ -99,7 +130,7 @@ def build_connection_manager(
         stat_prefix=listener.name,
         codec_type=hcm_v3.HttpConnectionManager.AUTO,
         rds=hcm_v3.Rds(config_source=ads(), route_config_name=listener.route_table),
-        access_log=build_access_log(gateway.access_log),
+        access_log=build_access_log(gateway),
         local_reply_config=build_local_reply(),
         server_name=SERVER_NAME,
         server_header_transformation=hcm_v3.HttpConnectionManager.OVERWRITE,
@@ -107,8 +138,14 @@ def build_connection_manager(
     )
     _trust_nobody(gateway, manager)
     _tell_client_certificate(listener, manager)
+    if gateway.tracing is not None:
+        trace(manager, gateway.tracing)
     _normalise(manager)
     _limit(gateway, manager)
+    if listener.redirect is not None:
+        manager.http_filters.append(redirect_filter(listener.redirect))
+    if listener.http3:
+        manager.http_filters.append(alt_svc_filter(listener.alt_svc_port))
     for http_filter in ordered_filters():
         if (entry := http_filter.http_filter(gateway)) is not None:
             manager.http_filters.append(entry)
@@ -142,6 +179,8 @@ def _tell_client_certificate(listener: ListenerIR, manager: hcm_v3.HttpConnectio
         details.subject.value = True
         details.uri = True
         details.dns = True
+        details.cert = "Cert" in listener.tls.forward
+        details.chain = "Chain" in listener.tls.forward
 
 
 def strip_identity(manager: hcm_v3.HttpConnectionManager) -> None:

@@ -12,7 +12,11 @@ def build_secret(certificate: CertificateIR) -> secret_v3.Secret:
     message = secret_v3.Secret(name=certificate.name)
     if certificate.private_key is None:
         message.validation_context.trusted_ca.inline_bytes = certificate.certificate
+        if certificate.crl:
+            message.validation_context.crl.inline_bytes = certificate.crl
     else:
         message.tls_certificate.certificate_chain.inline_bytes = certificate.certificate
         message.tls_certificate.private_key.inline_bytes = certificate.private_key.reveal()
+        if certificate.ocsp_staple:
+            message.tls_certificate.ocsp_staple.inline_bytes = certificate.ocsp_staple
     return message

@@ -20,6 +20,7 @@ from envoy.extensions.filters.http.router.v3 import router_pb2 as router_v3
 from envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as hcm_v3,
 )
+from envoy.extensions.transport_sockets.quic.v3 import quic_transport_pb2 as quic_v3
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2 as secret_v3
 from envoy.extensions.transport_sockets.tls.v3 import tls_pb2 as tls_v3
 
@@ -154,6 +155,10 @@ class _Inliner:
         if chain.transport_socket.typed_config.Unpack(context):
             _local_secrets(context.common_tls_context)
             chain.transport_socket.typed_config.CopyFrom(any_of(context))
+        transport = quic_v3.QuicDownstreamTransport()
+        if chain.transport_socket.typed_config.Unpack(transport):
+            _local_secrets(transport.downstream_tls_context.common_tls_context)
+            chain.transport_socket.typed_config.CopyFrom(any_of(transport))
 
     def _manager(self, manager: hcm_v3.HttpConnectionManager) -> None:
         if manager.HasField("rds"):

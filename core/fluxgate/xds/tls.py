@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from envoy.config.core.v3 import base_pb2 as base_v3
 from envoy.extensions.transport_sockets.tls.v3 import common_pb2 as tls_common_v3
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2 as secret_v3
@@ -19,16 +21,25 @@ _VERSIONS = {
 
 
 def downstream_transport_socket(tls: ListenerTLSIR) -> base_v3.TransportSocket:
-    """TLS termination on a listener, with HTTP/2 offered before HTTP/1.1."""
+    """TLS termination on a listener."""
+    return _socket(downstream_context(tls, tls.alpn))
+
+
+def downstream_context(tls: ListenerTLSIR, alpn: Sequence[str]) -> tls_v3.DownstreamTlsContext:
+    """``DownstreamTlsContext``, for the protocols in ``alpn``, the preferred first."""
     context = tls_v3.DownstreamTlsContext()
     common = context.common_tls_context
-    common.tls_params.tls_minimum_protocol_version = _VERSIONS[tls.min_version]
-    common.alpn_protocols.extend(("h2", "http/1.1"))
+    parameters = common.tls_params
+    parameters.tls_minimum_protocol_version = _VERSIONS[tls.min_version]
+    parameters.tls_maximum_protocol_version = _VERSIONS[tls.max_version]
+    parameters.cipher_suites.extend(tls.cipher_suites)
+    parameters.ecdh_curves.extend(tls.curves)
+    common.alpn_protocols.extend(alpn)
     common.tls_certificate_sds_secret_configs.extend(_sds(name) for name in tls.certificates)
     if tls.client_ca:
         common.validation_context_sds_secret_config.CopyFrom(_sds(tls.client_ca))
         context.require_client_certificate.CopyFrom(boolean(not tls.client_certificate_optional))
-    return _socket(context)
+    return context
 
 
 def upstream_transport_socket(

@@ -8,8 +8,6 @@ from unit.translator.world import World, edge, obj, route
 
 from fluxgate.translator.no_effect import NO_EFFECT, SAID_ELSEWHERE
 
-TLS = {"certificateRefs": [{"name": "cert"}]}
-
 
 @pytest.fixture(scope="module")
 def read() -> set[Field]:
@@ -61,12 +59,6 @@ def test_an_object_names_its_fields_without_effect(made, path):
     world = World(*([] if made.kind == "GatewayConfig" else [edge()]), made)
     assert world.verdict(made.kind, made.metadata.name) == (True, "PartiallyAccepted")
     assert world.message(made.kind, made.metadata.name) == f"{path}: has no effect in this version"
-
-
-def test_an_item_of_a_list_is_named_by_its_place():
-    second = {"name": "b", "port": 81, "protocol": "HTTPS", "tls": TLS, "http3": True}
-    world = World(edge(listeners=[{"name": "a", "port": 80}, second]))
-    assert "spec.listeners[1].http3: has no effect" in world.message("GatewayConfig", "edge")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ from fluxgate.translator.findings import Finding, status_of
 from fluxgate.translator.gateways import GatewayFact
 from fluxgate.translator.no_effect import without_effect
 from fluxgate.translator.plugins.base import CertificateUse
+from fluxgate.translator.rate_limit_service import gateway_limits
 from fluxgate.translator.routes import conflicts_of
+from fluxgate.translator.serving import in_order
 from fluxgate.translator.view import Built, View
 
 
@@ -32,7 +34,8 @@ def _finish(fact: GatewayFact, before: Built | None, view: View) -> Built:
     serving.clusters.endpoints_changed(view.stale_pools)
     clusters = serving.clusters.clusters(view.endpoints)
     keys = view.keys.table(key)
-    tables, shared = serving.route_tables(), serving.shared()
+    tables = serving.route_tables()
+    shared = in_order((*serving.shared(), *_limits(fact, view)))
     listeners = tuple(
         [replace(each, route_table=serving.names[each.name]) for each in base.listeners]
     )
@@ -61,6 +64,16 @@ def _finish(fact: GatewayFact, before: Built | None, view: View) -> Built:
         certificates=_certificates(base, clusters, shared, before, view),
     )
     return Built(gateway, base)
+
+
+def _limits(fact: GatewayFact, view: View) -> tuple[Shared, ...]:
+    """What the gateway has for limits; made anew when it or a tenant changed."""
+    known = view.limits.get(fact.scope.key)
+    if known is None or known[0] is not view.tenants or known[1] is not fact:
+        config = view.resources.gateway_configs[fact.scope.ref]
+        made = gateway_limits(config, fact.scope.rate_limit_service, view.tenants)
+        known = view.limits[fact.scope.key] = (view.tenants, fact, made)
+    return known[2]
 
 
 def _certificates(

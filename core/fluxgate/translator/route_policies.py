@@ -15,6 +15,7 @@ from fluxgate.translator.clusters import ClusterSpec
 from fluxgate.translator.cross_origin import CrossOrigin, same_for_all, tenant_origins
 from fluxgate.translator.findings import Finding, invalid, partly, unresolved
 from fluxgate.translator.gateways import GatewayScope
+from fluxgate.translator.inherited import inherit
 from fluxgate.translator.key_table import scopes_of
 from fluxgate.translator.plugins import Limit, Policies
 from fluxgate.translator.plugins.rate_limit import limit_of
@@ -82,7 +83,7 @@ def resolve_policies(
     for policy, finding in applied.broken:
         collector.broken(policy, finding)
     collector.findings.extend(applied.findings)
-    policies = applied.policies
+    policies = inherit(applied.policies, route, scope, tenant)
     auth = spec.auth or policies.auth
     limit = policies.limit
     if spec.rate_limit is not None:

@@ -157,9 +157,7 @@ class Serving:
     def shared(self) -> tuple[Shared, ...]:
         """What policies have in common, by class and name; the same tuple when nothing changed."""
         if self._sorted is None:
-            self._sorted = tuple(
-                sorted(self._shared, key=lambda each: (type(each).__qualname__, each.name))
-            )
+            self._sorted = in_order(self._shared)
         return self._sorted
 
     def route_tables(self) -> tuple[RouteTable, ...]:
@@ -167,6 +165,11 @@ class Serving:
         return tuple(
             sorted((table.build() for table in self.tables.values()), key=lambda table: table.name)
         )
+
+
+def in_order(shared: Iterable[Shared]) -> tuple[Shared, ...]:
+    """Sorted by class and name."""
+    return tuple(sorted(shared, key=lambda each: (type(each).__qualname__, each.name)))
 
 
 def _add(counter: Counter[T], items: Iterable[T], change: int) -> None:

@@ -45,6 +45,8 @@ def process_gateways(view: View) -> None:
     changed |= view.dependent("GatewayConfig", asked)
     now = view.resources.server_certificates
     changed |= {now[ref].gateway for ref in added if ref in now}
+    if _quotas_changed(view):
+        changed |= view.resources.gateway_configs.keys()
     for ref in changed:
         before, after = view.gateways.pop(ref, None), _gateway(ref, view)
         if after is not None:
@@ -54,6 +56,13 @@ def process_gateways(view: View) -> None:
     if changed:
         scopes = (fact.scope for fact in view.gateways.values())
         view.scopes = tuple(sorted(scopes, key=lambda scope: scope.key))
+
+
+def _quotas_changed(view: View) -> bool:
+    """Whether tenants' quotas are now counted by others than before, which routes have to know."""
+    before, now = view.quota_policies, frozenset(each.policy for each in view.tenants.quotas)
+    view.quota_policies = now
+    return before != now
 
 
 def _gateway(ref: ObjectRef, view: View) -> GatewayFact | None:
@@ -71,7 +80,7 @@ def _gateway(ref: ObjectRef, view: View) -> GatewayFact | None:
         looked_at.add(secret)
         return view.secret(secret)
 
-    fact = build_gateway(config, lookup, added)
+    fact = build_gateway(config, lookup, added, view.tenants)
     view.dependents.put(ref, frozenset(looked_at))
     view.note(ref, fact.findings)
     return fact

@@ -8,10 +8,11 @@ whether it says so or not, and no other Tenant can be declared inside.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from fluxgate.api.v1alpha1 import Tenant
+from fluxgate.api.v1alpha1.tenant import Quota
 from fluxgate.resources import ObjectRef, ref_of
 from fluxgate.routing.hosts import covers
 from fluxgate.status import Reason
@@ -29,6 +30,8 @@ class TenantFact:
     plan: str | None = None
     cors_origins: tuple[str, ...] = ()
     suspended: bool = False
+    quotas: tuple[Quota, ...] = ()
+    max_active_keys: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,11 @@ class TenantIndex:
     by_name: dict[tuple[str, str], TenantFact] = field(default_factory=dict)
     owners: dict[str, tuple[TenantFact, ...]] = field(default_factory=dict)
     findings: dict[ObjectRef, tuple[Finding, ...]] = field(default_factory=dict)
+
+    @property
+    def quotas(self) -> Iterator[Quota]:
+        """The quotas that tenants have of their own."""
+        return (quota for fact in self.by_name.values() for quota in fact.quotas)
 
     def answers(self) -> dict[ObjectRef, object]:
         """Every answer :meth:`tenant_of` can give, by the reference that asks for it."""
@@ -122,6 +130,8 @@ def _fact(tenant: Tenant, ref: ObjectRef) -> TenantFact:
         plan=spec.plan,
         cors_origins=spec.cors_origins,
         suspended=spec.suspended,
+        quotas=spec.quotas,
+        max_active_keys=spec.max_active_keys,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from fluxgate.api.v1alpha1 import Backend
-from fluxgate.ir import EndpointIR, Gateway
+from fluxgate.ir import EndpointIR, Gateway, Shared
 from fluxgate.resources import ObjectRef, Resources, Secret, ServiceEndpoints
 from fluxgate.status import ObjectStatus
 from fluxgate.translator.backends import Lookups
@@ -52,6 +52,12 @@ class View:
     gateways: dict[ObjectRef, GatewayFact] = field(default_factory=dict)
     scopes: tuple[GatewayScope, ...] = ()
     """Of ``gateways``, sorted by key."""
+    quota_policies: frozenset[str] = frozenset()
+    """Who counts the quotas of tenants."""
+    limits: dict[str, tuple[TenantIndex, GatewayFact, tuple[Shared, ...]]] = field(
+        default_factory=dict
+    )
+    """What gateways have for limits whatever their routes do, and what that was made from."""
     plugins: PluginIndex = field(default_factory=PluginIndex)
     destinations: dict[ObjectRef, Resolved] = field(default_factory=dict)
     service_ports: dict[ObjectRef, frozenset[int]] = field(default_factory=dict)

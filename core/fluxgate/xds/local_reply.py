@@ -6,14 +6,17 @@ Answers of upstreams pass untouched, and so do local replies below 400.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from envoy.config.accesslog.v3 import accesslog_pb2 as accesslog_v3
+from envoy.config.core.v3 import base_pb2 as core_v3
 from envoy.extensions.access_loggers.filters.cel.v3 import cel_pb2 as cel_v3
 from envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as hcm_v3,
 )
 
+from fluxgate.xds import names
 from fluxgate.xds.proto import any_of, uint32
 
 GIVEN = "%LOCAL_REPLY_BODY%"
@@ -33,6 +36,33 @@ class Reply:
     flags: tuple[str, ...] = ()
     details: str = ""
     rewritten: int = 0
+    condition: str = ""
+    """A CEL expression that has to hold, too."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Added to the reply; a value may have command operators."""
+
+
+LIMITED = "The rate limit is used up; retry after the seconds in the retry-after header."
+
+REJECTED_CODES = (400, 402, 403, 404, 409, 420, 430, 500, 502, 503, 509, 529)
+"""What a limit may answer instead of 429 (``rejectedCode``); a closed list, for listeners are fixed."""
+
+
+def _limits() -> Iterator[Reply]:
+    """Refusals of limits, in the words of both filters and with the status that the route wants.
+
+    Not by their flag RL, which the filters set only after they have replied. A route that wants another
+    status says so in its metadata; those that do not come first, because they are the most. The service has no
+    retry-after of its own, so it is the time after which its window ends.
+    """
+    own = f'"{names.LIMITS_METADATA}" in xds.route_metadata.filter_metadata'
+    wanted = f'xds.route_metadata.filter_metadata["{names.LIMITS_METADATA}"]["rejected_code"]'
+    reset = (("retry-after", "%RESP(X-RATELIMIT-RESET)%"),)
+    for details, headers in (("local_rate_limited", ()), ("request_rate_limited", reset)):
+        plain = Reply(429, "rate_limited", LIMITED, details=details, headers=headers)
+        yield replace(plain, condition=f"!({own})")
+        for code in REJECTED_CODES:
+            yield replace(plain, condition=f'{wanted} == "{code}"', rewritten=code)
 
 
 REPLIES: tuple[Reply, ...] = (
@@ -58,12 +88,12 @@ REPLIES: tuple[Reply, ...] = (
         flags=("UH", "NC"),
     ),
     Reply(502, "bad_gateway", "The upstream's answer is not valid HTTP.", flags=("UPE",)),
+    *_limits(),
     Reply(
-        429,
-        "rate_limited",
-        "The rate limit of the plan is used up; retry after the seconds in the retry-after header.",
-        # not by its flag RL, which the filter sets only after it has replied
-        details="local_rate_limited",
+        503,
+        "service_unavailable",
+        "The limits of this route cannot be checked at the moment; try again later.",
+        details="rate_limiter_error",
     ),
     Reply(
         403,
@@ -107,10 +137,15 @@ def _mapper(reply: Reply) -> hcm_v3.ResponseMapper:
     if reply.flags:
         conditions.append(_flagged(reply.flags))
     if reply.details:
-        conditions.append(_explained(reply.details))
+        conditions.append(_explained(reply.details, reply.condition))
     _all_of(mapper.filter, conditions)
     if reply.rewritten:
         mapper.status_code.CopyFrom(uint32(reply.rewritten))
+    for name, value in reply.headers:
+        mapper.headers_to_add.add(
+            header=core_v3.HeaderValue(key=name, value=value),
+            append_action=core_v3.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
+        )
     _shape(mapper, reply.error, reply.message)
     return mapper
 
@@ -175,9 +210,10 @@ def _flagged(flags: tuple[str, ...]) -> accesslog_v3.AccessLogFilter:
     return condition
 
 
-def _explained(details: str) -> accesslog_v3.AccessLogFilter:
+def _explained(details: str, further: str) -> accesslog_v3.AccessLogFilter:
     """A CEL expression; behind the status in an ``and``, so that it runs on few replies."""
-    expression = cel_v3.ExpressionFilter(expression=f'response.code_details == "{details}"')
+    conditions = [f'response.code_details == "{details}"', *([further] if further else ())]
+    expression = cel_v3.ExpressionFilter(expression=" && ".join(conditions))
     condition = accesslog_v3.AccessLogFilter()
     condition.extension_filter.name = "envoy.access_loggers.extension_filters.cel"
     condition.extension_filter.typed_config.CopyFrom(any_of(expression))

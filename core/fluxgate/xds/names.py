@@ -23,11 +23,36 @@ API_KEY_FILTER = "fluxgate.api_key_auth"
 PLAN_LIMIT_FILTER = "fluxgate.plan_limit"
 """Filter and ECDS resource that hold the plans' token buckets."""
 
+BASIC_AUTH_SLOT = "fluxgate.basic_auth"
+BASIC_AUTH_FILTER = "envoy.filters.http.basic_auth"
+"""Slot and filter that check names and passwords."""
+
 CONNECTION_RULES_FILTER = "fluxgate.connection_rules"
 """Filter that admits callers by address and client certificate."""
 
+JWT_FILTER = "fluxgate.jwt"
+"""Filter and ECDS resource that verify tokens."""
+
+ACCESS_FILTER = "fluxgate.access"
+"""Filter and ECDS resource that decide who is calling, of several verified credentials."""
+
+CREDENTIAL_METADATA = "fluxgate.credential"
+"""Dynamic metadata: what each filter verified, an object per class of credentials.
+
+Read by the access filter; see :mod:`fluxgate.xds.httpfilters.access`.
+"""
+
+GLOBAL_LIMIT_FILTER = "fluxgate.global_limit"
+"""Filter and ECDS resource that ask the rate limit service."""
+
+LIMITS_METADATA = "fluxgate.limits"
+"""Metadata of a route: ``rejected_code``, the status of a refusal by a limit, unless it is 429."""
+
+BODY_LIMIT_FILTER = "fluxgate.body_limit"
+"""Filter that bounds request bodies."""
+
 AUTH_METADATA = "fluxgate.auth"
-"""Dynamic metadata: ``key_id``, ``tenant`` and ``plan`` of the verified caller.
+"""Dynamic metadata: ``key_id``, ``tenant``, ``plan`` and ``credential`` of the verified caller.
 
 The access log writes all of it, so nothing secret may enter.
 """

@@ -10,6 +10,8 @@ SECRET = PREFIX + "envoy.extensions.transport_sockets.tls.v3.Secret"
 EXTENSION = PREFIX + "envoy.config.core.v3.TypedExtensionConfig"
 LISTENER = PREFIX + "envoy.config.listener.v3.Listener"
 ROUTE = PREFIX + "envoy.config.route.v3.RouteConfiguration"
+RATE_LIMIT = PREFIX + "ratelimit.config.ratelimit.v3.RateLimitConfig"
+"""Not for Envoy but for the rate limit service, so it has no place in the order."""
 
 ORDER = (CLUSTER, ENDPOINT, SECRET, EXTENSION, LISTENER, ROUTE)
 """Make before break: what is referred to comes before what refers to it.
@@ -26,6 +28,7 @@ _SHORT = {
     EXTENSION: "TypedExtensionConfig",
     LISTENER: "Listener",
     ROUTE: "RouteConfiguration",
+    RATE_LIMIT: "RateLimitConfig",
 }
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from fluxgate.translator.plugins import (
+    bandwidth,
     cors,
     csrf,
     ip_restriction,
     key_auth,
     mtls_auth,
+    quota,
     rate_limit,
+    request_size,
 )
 from fluxgate.translator.plugins.base import Limit, Policies, PolicyType
 
@@ -19,6 +22,9 @@ POLICY_TYPES: tuple[PolicyType, ...] = (
     csrf.POLICY,
     key_auth.POLICY,
     rate_limit.POLICY,
+    quota.POLICY,
+    request_size.POLICY,
+    bandwidth.POLICY,
 )
 """In the order in which Envoy runs them."""
 

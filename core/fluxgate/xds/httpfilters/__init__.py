@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fluxgate.xds.httpfilters.access import AccessDecision
 from fluxgate.xds.httpfilters.api_key_auth import ApiKeyAuth
+from fluxgate.xds.httpfilters.bandwidth import BandwidthLimit
 from fluxgate.xds.httpfilters.base import HTTPFilter
+from fluxgate.xds.httpfilters.body_limit import BodyLimitFilter
 from fluxgate.xds.httpfilters.connection_rules import ConnectionRules
 from fluxgate.xds.httpfilters.cors import Cors
 from fluxgate.xds.httpfilters.csrf import CsrfProtection
+from fluxgate.xds.httpfilters.global_limit import GlobalLimit
+from fluxgate.xds.httpfilters.jwt_auth import JwtAuthentication
 from fluxgate.xds.httpfilters.plan_limit import PlanLimit
 from fluxgate.xds.httpfilters.router import Router
 
@@ -46,8 +51,29 @@ ORDER: tuple[Place, ...] = (
         "the request and says whose it is",
     ),
     Place(
+        JwtAuthentication(),
+        "after API keys, which may stand in the same header and are removed from it",
+    ),
+    Place(
+        AccessDecision(),
+        "after every filter that verifies a credential: the strongest decides who is calling",
+    ),
+    Place(
         PlanLimit(),
         "after authentication, whose result it counts by; before the upstream costs anything",
+    ),
+    Place(
+        GlobalLimit(),
+        "after the limits of this Envoy: what it refuses itself costs no call to the service",
+    ),
+    Place(
+        BodyLimitFilter(),
+        "after the limits, so that no body is held of a request that is refused anyway; before "
+        "everything that reads bodies",
+    ),
+    Place(
+        BandwidthLimit(),
+        "behind everything that reads or changes bodies: it counts the bytes as they flow",
     ),
     Place(
         Router(),

@@ -9,6 +9,9 @@ that a change of plans touches no listener. Three descriptors a plan can count o
   optional (metadata ``anonymous_plan``), or on a route with a plan that asks for no
   key at all (metadata of the route).
 
+Limits that are counted otherwise, and tenants' quotas, add their own
+(:mod:`fluxgate.xds.httpfilters.limit_descriptors`); a gateway without any pays nothing for them.
+
 Protos: envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit,
 envoy.extensions.common.ratelimit.v3.LocalRateLimitDescriptor,
 envoy.config.route.v3.{RateLimit,FilterConfig}.
@@ -26,13 +29,14 @@ from envoy.extensions.filters.http.local_ratelimit.v3 import (
 from envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as hcm_v3,
 )
-from envoy.type.metadata.v3 import metadata_pb2 as metadata_v3
 from envoy.type.v3 import token_bucket_pb2 as token_bucket_v3
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.wrappers_pb2 import UInt32Value
 
 from fluxgate.ir import Gateway, HTTPRoute, PlanBucket
+from fluxgate.ir.policies.access import Access
+from fluxgate.ir.policies.rate_limit import QuotaUse, RouteLimits
 from fluxgate.snapshot import SnapshotResource
 from fluxgate.xds import names, typeurl
 from fluxgate.xds.httpfilters.bucket import (
@@ -43,6 +47,7 @@ from fluxgate.xds.httpfilters.bucket import (
 )
 from fluxgate.xds.httpfilters.discovered import discovered_filter
 from fluxgate.xds.httpfilters.key_table import encode_value
+from fluxgate.xds.httpfilters.limit_descriptors import Counted, counted, from_metadata, rate_limits
 
 LOCAL_RATE_LIMIT_TYPE = (
     typeurl.PREFIX + "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit"
@@ -50,6 +55,8 @@ LOCAL_RATE_LIMIT_TYPE = (
 
 MAX_COUNTED_KEYS = 100_000
 """Buckets kept at a time. Envoy's default is 20, and the least recently used one is dropped."""
+
+DEFAULT_CODE = 429
 
 ANONYMOUS_PLAN = "anonymous_plan"
 """The plan of a request without a key, in the same metadata as ``plan``."""
@@ -67,8 +74,6 @@ Per descriptor rather than for the whole filter: a request that no plan limits g
 ``x-ratelimit-*`` headers, instead of those of the bucket that cannot be emptied.
 """
 
-_MetadataAction = route_v3.RateLimit.Action.MetaData
-
 
 def _bucket(bucket: TokenBucketIR) -> token_bucket_v3.TokenBucket:
     interval = Duration()
@@ -80,34 +85,18 @@ def _bucket(bucket: TokenBucketIR) -> token_bucket_v3.TokenBucket:
     )
 
 
-def _from_metadata(
-    descriptor: str, namespace: str, key: str, *, of_route: bool = False
-) -> route_v3.RateLimit.Action:
-    action = _MetadataAction(
-        descriptor_key=descriptor,
-        metadata_key=metadata_v3.MetadataKey(
-            key=namespace, path=[metadata_v3.MetadataKey.PathSegment(key=key)]
-        ),
-        source=_MetadataAction.ROUTE_ENTRY if of_route else _MetadataAction.DYNAMIC,
-    )
-    return route_v3.RateLimit.Action(metadata=action)
-
-
-def _rate_limits() -> list[route_v3.RateLimit]:
+def _of_plans() -> list[route_v3.RateLimit]:
     """The three descriptors; one whose metadata is absent is not made."""
     address = route_v3.RateLimit.Action(remote_address=route_v3.RateLimit.Action.RemoteAddress())
-    plan = _from_metadata("plan", names.AUTH_METADATA, "plan")
-    key_id = _from_metadata("key_id", names.AUTH_METADATA, "key_id")
-    anonymous = _from_metadata("plan", names.AUTH_METADATA, ANONYMOUS_PLAN)
-    open_route = _from_metadata("plan", names.PLAN_LIMIT_FILTER, "plan", of_route=True)
-    limits = [
+    plan = from_metadata("plan", names.AUTH_METADATA, "plan")
+    key_id = from_metadata("key_id", names.AUTH_METADATA, "key_id")
+    anonymous = from_metadata("plan", names.AUTH_METADATA, ANONYMOUS_PLAN)
+    open_route = from_metadata("plan", names.PLAN_LIMIT_FILTER, "plan", of_route=True)
+    return [
         route_v3.RateLimit(actions=[plan, key_id]),
         route_v3.RateLimit(actions=[anonymous, address]),
         route_v3.RateLimit(actions=[open_route, address]),
     ]
-    for limit in limits:
-        limit.MergeFromString(X_RATELIMIT_HEADERS)
-    return limits
 
 
 def _descriptors(plan: PlanBucket) -> list[ratelimit_v3.LocalRateLimitDescriptor]:
@@ -122,11 +111,25 @@ def _descriptors(plan: PlanBucket) -> list[ratelimit_v3.LocalRateLimitDescriptor
     ]
 
 
-def local_rate_limit(plans: tuple[PlanBucket, ...]) -> local_ratelimit_v3.LocalRateLimit:
-    """The filter's configuration for ``plans``, whose names are unique.
+def _counted_descriptor(each: Counted) -> ratelimit_v3.LocalRateLimitDescriptor:
+    """The bucket of a limit that is no plan's, or of a quota. An entry without a value is any."""
+    entries, numbers = each
+    entry = ratelimit_v3.RateLimitDescriptor.Entry
+    plan = PlanBucket("", numbers.requests, numbers.window_ms, numbers.burst)
+    return ratelimit_v3.LocalRateLimitDescriptor(
+        entries=[entry(key=key, value=value) for key, value in entries],
+        token_bucket=_bucket(token_bucket(plan)),
+    )
+
+
+def local_rate_limit(gateway: Gateway) -> local_ratelimit_v3.LocalRateLimit:
+    """The filter's configuration for a gateway's plans, limits and quotas.
 
     The bucket for requests without a plan is one that cannot be emptied.
     """
+    limits = _of_plans() + rate_limits(gateway, names.PLAN_LIMIT_FILTER, exact=False)
+    for limit in limits:
+        limit.MergeFromString(X_RATELIMIT_HEADERS)
     always = core_v3.RuntimeFractionalPercent(default_value={"numerator": 100})
     message = local_ratelimit_v3.LocalRateLimit(
         stat_prefix="plan_limit",
@@ -134,12 +137,14 @@ def local_rate_limit(plans: tuple[PlanBucket, ...]) -> local_ratelimit_v3.LocalR
         filter_enabled=always,
         filter_enforced=always,
         always_consume_default_token_bucket={"value": False},
-        rate_limits=_rate_limits(),
+        rate_limits=limits,
         descriptors=[
             descriptor
-            for plan in sorted(plans, key=lambda each: each.name)
+            for plan in sorted(gateway.plans, key=lambda each: each.name)
             for descriptor in _descriptors(plan)
-        ],
+        ]
+        + [_counted_descriptor(each) for each in counted(gateway, exact=False)],
+        rate_limited_as_resource_exhausted=True,
         max_dynamic_descriptors=UInt32Value(value=MAX_COUNTED_KEYS),
     )
     message.MergeFromString(RETRY_AFTER)
@@ -156,20 +161,35 @@ class PlanLimit:
         return discovered_filter(self.name, LOCAL_RATE_LIMIT_TYPE)
 
     def patch_route(self, route: HTTPRoute, message: route_v3.Route) -> None:
-        """Switch the filter on where a key or the route itself brings a plan."""
-        if route.key_auth is None and not route.plan:
+        """Switch the filter on where a caller or the route itself brings a limit.
+
+        The status of a refusal is said here for both filters of limits.
+        """
+        limits, quotas = route.policy(RouteLimits), route.policy(QuotaUse)
+        if limits is not None and limits.rejected_code != DEFAULT_CODE:
+            code = message.metadata.filter_metadata[names.LIMITS_METADATA]
+            code["rejected_code"] = str(limits.rejected_code)
+        local = limits is not None and bool(limits.local)
+        counts = quotas is not None and quotas.local
+        identified = route.key_auth is not None or route.policy(Access) is not None
+        if not (identified or route.plan or local or counts):
             return
         # An empty configuration only enables the filter: one with content would be a
         # second limiter with counters of its own.
         enabled = route_v3.FilterConfig(config=AnyMessage())
         message.typed_per_filter_config[self.name].Pack(enabled, deterministic=True)
-        if route.key_auth is None:
-            message.metadata.filter_metadata[self.name]["plan"] = encode_value(route.plan)
+        said = dict(limits.local) if limits is not None else {}
+        if quotas is not None and quotas.local and quotas.owner:
+            said["owner"] = quotas.owner
+        if route.plan and not identified:
+            said["plan"] = encode_value(route.plan)
+        if said:
+            message.metadata.filter_metadata[self.name].update(said)
 
     def resources(self, gateway: Gateway) -> tuple[SnapshotResource, ...]:
         """The plans' buckets, for ECDS."""
         extension = extension_v3.TypedExtensionConfig(name=self.name)
-        extension.typed_config.Pack(local_rate_limit(gateway.plans), deterministic=True)
+        extension.typed_config.Pack(local_rate_limit(gateway), deterministic=True)
         payload = extension.SerializeToString(deterministic=True)
         return (
             SnapshotResource.of(typeurl.EXTENSION, self.name, payload, origins=(gateway.origin,)),

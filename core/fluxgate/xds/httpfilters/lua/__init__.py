@@ -9,11 +9,20 @@ def _source(name: str) -> str:
     return files(__name__).joinpath(name).read_text(encoding="utf-8")
 
 
+BODY_LIMIT = _source("body_limit.lua")
+"""Defines ``envoy_on_request`` and needs nothing else."""
+
 SHA256 = _source("sha256.lua")
 """Defines ``sha256(message)``, and the names of the bit library that ``ADDRESS`` uses too."""
 
 ADDRESS = _source("address.lua")
 """Defines ``address_words``, ``parse_block`` and ``in_block``; comes after ``SHA256``."""
 
+IDENTITY = _source("identity.lua")
+"""Defines what both scripts below share; comes after ``AUTH_METADATA`` and ``LOGGED``."""
+
 API_KEY_AUTH = _source("api_key_auth.lua")
-"""Defines ``envoy_on_request``; comes last, after the key table."""
+"""Defines ``envoy_on_request``; comes last, after the key table and ``IDENTITY``."""
+
+ACCESS = _source("access.lua")
+"""Defines ``envoy_on_request``; comes last, after the providers and ``IDENTITY``."""

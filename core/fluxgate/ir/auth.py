@@ -43,7 +43,8 @@ class KeyAuth:
     ``required`` refuses requests without one (401). ``query`` also accepts
     ``?apikey=`` (realtime routes only). ``scopes``, ``audiences`` and ``tenants`` are
     checked after verification (403): all scopes, one of the audiences, one of the
-    tenants; empty means any.
+    tenants; empty means any. ``deferred`` verifies alone: the route takes other credentials too, and
+    its :class:`~fluxgate.ir.policies.access.Access` says what is asked of all.
     """
 
     required: bool = True
@@ -51,6 +52,7 @@ class KeyAuth:
     scopes: tuple[str, ...] = ()
     audiences: tuple[str, ...] = ()
     tenants: tuple[str, ...] = ()
+    deferred: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from enum import StrEnum
 from typing import TypeVar
 
 from fluxgate.ir.auth import KeyAuth
-from fluxgate.ir.match import RouteMatch
+from fluxgate.ir.match import RouteMatch, ValueMatch
+from fluxgate.ir.policies.access import Access
 from fluxgate.ir.policy import PolicyOrigin, RoutePolicy
 from fluxgate.resources import ObjectRef
 
@@ -33,32 +34,62 @@ class PathRewriteIR:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Retries after the first attempt. Durations in milliseconds; 0 means not set."""
+    """Retries after the first attempt. Durations in milliseconds; 0 means not set.
+
+    ``another_host``: not to an endpoint that was tried. ``hedge``: an attempt that takes
+    longer than ``per_try_timeout_ms`` goes on beside the next one.
+    """
 
     attempts: int
     retry_on: tuple[str, ...]
     status_codes: tuple[int, ...] = ()
     per_try_timeout_ms: int = 0
+    per_try_idle_timeout_ms: int = 0
+    another_host: bool = False
+    hedge: bool = False
     back_off_base_ms: int = 25
     back_off_max_ms: int = 250
 
 
 @dataclass(frozen=True, slots=True)
 class HashPolicy:
-    """What a consistent hash is computed from: exactly one of the fields is set."""
+    """What a consistent hash is computed from: exactly one of the fields is set.
+
+    ``cookie_ttl_ms`` None only reads the cookie; else the proxy sets it, with 0 for a session.
+    """
 
     header: str = ""
     cookie: str = ""
-    cookie_ttl_ms: int = 0
+    cookie_ttl_ms: int | None = None
     source_ip: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class WeightedCluster:
-    """A share of the requests."""
+    """A share of the requests. ``mark`` is what the cookie of a sticky forward says of it."""
 
     cluster: str
     weight: int
+    mark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StickyCookie:
+    """The cookie in which a client keeps which destination it came to.
+
+    ``ttl_s`` in seconds, 0 for as long as the browser's session.
+    """
+
+    name: str
+    ttl_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """Requests that go to ``cluster`` whatever the weights say: all of ``headers`` match."""
+
+    headers: tuple[ValueMatch, ...]
+    cluster: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +102,24 @@ class MirrorIR:
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """Send the request to one of ``destinations``. Timeouts in milliseconds, 0 switches one off."""
+    """Send the request to one of ``destinations``. Timeouts in milliseconds, 0 switches one off.
+
+    ``overrides`` are tried in order before the weights count. ``choose_by_hash``: the
+    destination follows ``hash_policy``, not chance.
+    """
 
     destinations: tuple[WeightedCluster, ...]
     timeout_ms: int = 30_000
     idle_timeout_ms: int | None = None
     retry: RetryPolicy | None = None
-    mirror: MirrorIR | None = None
+    mirrors: tuple[MirrorIR, ...] = ()
     path_rewrite: PathRewriteIR | None = None
     host_rewrite: str = ""
     hash_policy: HashPolicy | None = None
     websocket: bool = False
+    overrides: tuple[Override, ...] = ()
+    choose_by_hash: bool = False
+    sticky_cookie: StickyCookie | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +184,11 @@ class HTTPRoute:
     """Clusters that the policies call, besides those the action sends to."""
     chain: tuple[PolicyOrigin, ...] = ()
     """Where every policy in force comes from, by type."""
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether some credential may say who is calling."""
+        return self.key_auth is not None or self.policy(Access) is not None
 
     def policy(self, kind: type[P]) -> P | None:
         """What the policy of one class says, if the route has one."""

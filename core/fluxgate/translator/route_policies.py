@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from fluxgate.api.v1alpha1 import Route
-from fluxgate.api.v1alpha1.route import PluginUse, RouteAuth
+from fluxgate.api.v1alpha1.route import PluginUse
 from fluxgate.ir import KeyAuth, PlanBucket, PolicyOrigin
 from fluxgate.resources import ObjectRef
 from fluxgate.status import Reason
+from fluxgate.translator.access import resolve_access
 from fluxgate.translator.applying import apply_policies
 from fluxgate.translator.backends import may_use
 from fluxgate.translator.clusters import ClusterSpec
 from fluxgate.translator.cross_origin import CrossOrigin, same_for_all, tenant_origins
-from fluxgate.translator.findings import Finding, invalid, partly, unresolved
+from fluxgate.translator.findings import Finding, PolicyError, invalid, partly, unresolved
 from fluxgate.translator.gateways import GatewayScope
 from fluxgate.translator.inherited import inherit
-from fluxgate.translator.key_table import scopes_of
 from fluxgate.translator.plugins import Limit, Policies
 from fluxgate.translator.plugins.rate_limit import limit_of
 from fluxgate.translator.policies import Policy, attachment, policy_name, read_config
@@ -84,12 +84,11 @@ def resolve_policies(
         collector.broken(policy, finding)
     collector.findings.extend(applied.findings)
     policies = inherit(applied.policies, route, scope, tenant)
-    auth = spec.auth or policies.auth
     limit = policies.limit
     if spec.rate_limit is not None:
         limit = limit_of(spec.rate_limit, f"route/{ref.namespace}/{ref.name}")
     cors = _cors(route, policies, tenant, scope)
-    key_auth = _key_auth(route, auth, tenant, collector)
+    key_auth, policies = _access(route, policies, tenant, scope, collector)
     plan, bucket = _plan(limit, scope, collector)
     if spec.async_ is not None and spec.async_.enabled:
         message = "spec.async: is not supported by this version; remove it to call synchronously"
@@ -213,32 +212,20 @@ def _cors(
     return same_for_all(scope.cors) if scope.cors else CrossOrigin()
 
 
-def _key_auth(
-    route: Route, auth: RouteAuth | None, tenant: TenantFact | None, collector: _Collector
-) -> KeyAuth | None:
-    if auth is None or auth.mode == "None":
-        return None
-    if "ApiKey" not in auth.credentials:
-        message = "auth.credentials: JWT is not supported by this version; add ApiKey"
-        collector.fail(invalid(message, Reason.UNSUPPORTED_TYPE))
-        return None
-    if "JWT" in auth.credentials:
-        collector.findings.append(
-            partly(
-                "auth.credentials: JWT is not supported by this version; only API keys are taken"
-            )
-        )
-    return KeyAuth(
-        required=auth.mode == "Required",
-        query=route.spec.realtime,
-        scopes=scopes_of(
-            auth.scopes,
-            (auth.privilege_domain,) if auth.privilege_domain else (),
-            (auth.sub_domain,) if auth.sub_domain else (),
-        ),
-        audiences=auth.audiences,
-        tenants=(tenant.name,) if tenant else (),
-    )
+def _access(
+    route: Route,
+    policies: Policies,
+    tenant: TenantFact | None,
+    scope: GatewayScope,
+    collector: _Collector,
+) -> tuple[KeyAuth | None, Policies]:
+    """What is asked of API keys, and the policies with what is asked of other credentials."""
+    try:
+        key_auth, access = resolve_access(route, policies, tenant, scope)
+    except PolicyError as error:
+        collector.fail(invalid(str(error), error.reason))
+        return None, policies
+    return key_auth, policies if access is None else policies.adding(access)
 
 
 def _plan(

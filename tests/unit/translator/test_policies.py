@@ -116,7 +116,8 @@ class TestAuthentication:
     def test_a_credential_that_cannot_be_verified_closes_the_route(self):
         world = World(edge(), route(auth={"credentials": ["JWT"]}))
         assert world.route.action.status == 503
-        assert world.verdict("Route", "r") == (False, "UnsupportedType")
+        assert world.verdict("Route", "r") == (False, "Invalid")
+        assert "JWT needs a policy of type jwt-auth" in world.message("Route", "r")
 
 
 class TestLimits:

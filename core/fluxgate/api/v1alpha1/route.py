@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
+from fluxgate.api.v1alpha1.balancing import Sticky, TokenName
 from fluxgate.api.v1alpha1.base import (
     Duration,
     ExactHostname,
@@ -136,6 +137,13 @@ class QueryParamMatch(_ValueMatch):
     """A match on one query parameter."""
 
 
+class CookieMatch(_ValueMatch):
+    """A match on one cookie of the request (RFC 6265)."""
+
+    name: TokenName
+    type: Literal["Exact", "Regex", "Present"] = "Exact"
+
+
 class RouteMatch(Model):
     """One set of conditions; all of them must hold."""
 
@@ -145,6 +153,7 @@ class RouteMatch(Model):
     )
     headers: Annotated[tuple[HeaderMatch, ...], Field(max_length=16)] = ()
     query_params: Annotated[tuple[QueryParamMatch, ...], Field(max_length=16)] = ()
+    cookies: Annotated[tuple[CookieMatch, ...], Field(max_length=16)] = ()
     credential: Literal["ApiKey", "JWT", "None"] | None = Field(
         default=None, description="Only requests that present this class of credential."
     )
@@ -222,8 +231,10 @@ class Rewrite(Model):
     host: ExactHostname | None = None
 
 
-Audience = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_length=63)]
-"""For whom a key was made, for example anon, service, project, admin."""
+Audience = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_.:@/+=~-]+$", min_length=1, max_length=256)
+]
+"""For whom a key was made (anon, service, project, admin), or the aud of a token."""
 
 
 class RouteAuth(Model):
@@ -235,14 +246,17 @@ class RouteAuth(Model):
     """
 
     mode: Literal["None", "Optional", "Required"] = "Required"
-    credentials: Annotated[
-        tuple[Literal["ApiKey", "JWT"], ...], Field(min_length=1, max_length=2)
-    ] = ("ApiKey",)
+    credentials: Annotated[tuple[Literal["ApiKey", "JWT"], ...], Field(max_length=2)] = Field(
+        default=(),
+        description="Any of these will do; of several the strongest counts. Empty: those that "
+        "policies on the route verify (jwt-auth, key-auth), API keys without such a policy.",
+    )
     scopes: Annotated[tuple[Scope, ...], Field(max_length=64)] = Field(
         default=(), description="All of them are needed."
     )
     audiences: Annotated[tuple[Audience, ...], Field(max_length=16)] = Field(
-        default=(), description="Key audiences that may call; empty means any."
+        default=(),
+        description="For whom a key was made or a token issued; one is enough, empty means any.",
     )
     privilege_domain: Literal["structural_admin", "data_access"] | None = None
     sub_domain: Literal["function_deployment"] | None = None
@@ -348,7 +362,13 @@ class RouteSpec(Model):
     )
     matches: Annotated[tuple[RouteMatch, ...], Field(min_length=1, max_length=64)] = (RouteMatch(),)
     backends: Annotated[tuple[BackendRef, ...], Field(max_length=32)] = ()
+    sticky: Sticky | None = Field(
+        default=None, description="With several backends: a client stays with the one it came to."
+    )
     mirror: Mirror | None = None
+    mirrors: Annotated[tuple[Mirror, ...], Field(max_length=8)] = Field(
+        default=(), description="Further copies, each to a backend of its own."
+    )
     rewrite: Rewrite | None = None
     timeouts: Timeouts | None = None
     retry: Retry | None = None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from fluxgate.translator.plugins import (
+    acl,
     bandwidth,
     cors,
     csrf,
     ip_restriction,
+    jwt_auth,
     key_auth,
     mtls_auth,
     quota,
@@ -21,6 +23,8 @@ POLICY_TYPES: tuple[PolicyType, ...] = (
     mtls_auth.POLICY,
     csrf.POLICY,
     key_auth.POLICY,
+    jwt_auth.POLICY,
+    acl.POLICY,
     rate_limit.POLICY,
     quota.POLICY,
     request_size.POLICY,

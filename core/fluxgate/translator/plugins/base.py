@@ -48,8 +48,14 @@ class Policies:
     circuit_breaker: CircuitBreaker | None = None
     action: RouteAction | None = None
     """What the route does instead of forwarding."""
+    credentials: tuple[str, ...] = ()
+    """Classes of credentials that a policy verifies (:data:`fluxgate.ir.policies.access.STRENGTH`)."""
     on_route: tuple[RoutePolicy, ...] = ()
     shared: tuple[Shared, ...] = ()
+
+    def verifying(self, credential: str) -> Policies:
+        """These policies, one of which verifies a class of credentials."""
+        return replace(self, credentials=(*self.credentials, credential))
 
     def adding(self, *policies: RoutePolicy, shared: tuple[Shared, ...] = ()) -> Policies:
         """These policies and more, for the HTTP filters that know their classes."""

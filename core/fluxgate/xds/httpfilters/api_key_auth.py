@@ -20,25 +20,26 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import (
 from google.protobuf.struct_pb2 import Struct
 
 from fluxgate.ir import ApiKeyTable, DirectResponse, Gateway, HTTPRoute, KeyAuth
+from fluxgate.ir.policies.acl import Acl
 from fluxgate.snapshot import SnapshotResource
 from fluxgate.xds import names, typeurl
 from fluxgate.xds.httpfilters import lua
+from fluxgate.xds.httpfilters.asked import LUA_TYPE, acl_parts, context_of, counts_callers, words
 from fluxgate.xds.httpfilters.discovered import discovered_filter
 from fluxgate.xds.httpfilters.key_table import encode_keys, encode_value
-
-LUA_TYPE = typeurl.PREFIX + "envoy.extensions.filters.http.lua.v3.Lua"
 
 
 def lua_source(table: ApiKeyTable, *, logged: bool = True) -> str:
     """The script for ``table``: SHA-256, address arithmetic, the keys, and the check.
 
-    ``logged`` says whether there is an access log to read whose key it was: for no reader
+    ``logged`` says whether a log or a trace tells whose key it was: for no reader
     the script writes no metadata, because each value costs a crossing into Envoy.
     """
     index, attributes, count = encode_keys(table.keys)
     prefixes = ", ".join(f'"{encode_value(prefix)}"' for prefix in sorted(set(table.prefixes)))
     data = (
         f'local AUTH_METADATA = "{names.AUTH_METADATA}"\n'
+        f'local CREDENTIAL_METADATA = "{names.CREDENTIAL_METADATA}"\n'
         f"local LOGGED = {str(logged).lower()}\n"
         f"local PREFIXES = {{ {prefixes} }}\n"
         f"local COUNT = {count}\n"
@@ -46,26 +47,29 @@ def lua_source(table: ApiKeyTable, *, logged: bool = True) -> str:
         # Lua drops a newline right after the opening bracket.
         f"local ATTRIBUTES = [==[\n{attributes}]==]\n"
     )
-    return f"{lua.SHA256}\n{lua.ADDRESS}\n{data}\n{lua.API_KEY_AUTH}"
+    return f"{lua.SHA256}\n{lua.ADDRESS}\n{data}\n{lua.IDENTITY}\n{lua.API_KEY_AUTH}"
 
 
-def filter_context(auth: KeyAuth, plan: str) -> Struct:
+def filter_context(
+    auth: KeyAuth, plan: str, acl: Acl | None = None, *, counted: bool = False
+) -> Struct:
     """What a route asks of a key, as the script reads it: absent means the strict default.
 
-    One string under ``policy``, because every look into the context costs the script a
-    crossing into Envoy; it parses each distinct string once.
+    ``counted`` says whether limits count by more than the plan.
     """
-    parts = {
-        "optional": "" if auth.required else "true",
-        "query": "true" if auth.query else "",
-        "scopes": " ".join(encode_value(scope) for scope in auth.scopes),
-        "audiences": " ".join(encode_value(audience) for audience in auth.audiences),
-        "tenants": " ".join(encode_value(tenant) for tenant in auth.tenants),
-        "plan": encode_value(plan),
-    }
-    context = Struct()
-    context["policy"] = ";".join(f"{name}={value}" for name, value in parts.items() if value)
-    return context
+    return context_of(
+        {
+            "optional": "" if auth.required else "true",
+            "query": "true" if auth.query else "",
+            "deferred": "true" if auth.deferred else "",
+            "counted": "true" if counted else "",
+            "scopes": words(auth.scopes),
+            "audiences": words(auth.audiences),
+            "tenants": words(auth.tenants),
+            "plan": encode_value(plan),
+            **acl_parts(acl),
+        }
+    )
 
 
 class ApiKeyAuth:
@@ -85,7 +89,12 @@ class ApiKeyAuth:
         """
         if route.key_auth is not None:
             per_route = lua_v3.LuaPerRoute(
-                filter_context=filter_context(route.key_auth, route.plan)
+                filter_context=filter_context(
+                    route.key_auth,
+                    route.plan,
+                    route.policy(Acl),
+                    counted=counts_callers(route),
+                )
             )
             message.typed_per_filter_config[self.name].Pack(per_route, deterministic=True)
         elif not isinstance(route.action, DirectResponse):
@@ -95,7 +104,7 @@ class ApiKeyAuth:
         """The script with the gateway's keys, for ECDS."""
         config = lua_v3.Lua(clear_route_cache={"value": False})
         config.default_source_code.inline_string = lua_source(
-            gateway.api_keys, logged=bool(gateway.access_log.path)
+            gateway.api_keys, logged=gateway.tells_of_requests
         )
         extension = extension_v3.TypedExtensionConfig(name=self.name)
         extension.typed_config.Pack(config, deterministic=True)

@@ -26,3 +26,6 @@ API_KEY_AUTH = _source("api_key_auth.lua")
 
 ACCESS = _source("access.lua")
 """Defines ``envoy_on_request``; comes last, after the providers and ``IDENTITY``."""
+
+EXTENSION = _source("extension.lua")
+"""Runs a Plugin's script apart from the rest; comes after ``SOURCE`` and its limits."""

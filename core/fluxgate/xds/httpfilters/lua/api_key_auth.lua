@@ -1,15 +1,13 @@
--- Verifies API keys. INDEX, ATTRIBUTES, COUNT, PREFIXES, AUTH_METADATA and LOGGED are defined in
--- front of this file.
+-- Verifies API keys. INDEX, ATTRIBUTES, COUNT, PREFIXES and CREDENTIAL_METADATA are defined in front
+-- of this file, and so is identity.lua.
 --
 -- INDEX holds COUNT records of 72 characters, sorted: the SHA-256 of a key in hexadecimal, and
 -- the offset of its line in ATTRIBUTES. Nothing is parsed before a key is presented, so that a
 -- new table costs a worker no more than copying a string.
 
-local find, match, sub, gsub, lower = string.find, string.match, string.sub, string.gsub, string.lower
-
 local RECORD, DIGEST = 72, 64
 local LONGEST_KEY = 256
-local REMEMBERED, REFUSED, POLICIES = 2048, 256, 4096
+local REMEMBERED, REFUSED = 2048, 256
 
 -- The offset of a digest's line, by binary search; nil when no key has this digest.
 local function locate(digest)
@@ -29,36 +27,12 @@ local function locate(digest)
   return nil
 end
 
-local function words_of(text)
-  local list, set = {}, {}
-  for word in string.gmatch(text, "%S+") do
-    list[#list + 1] = word
-    set[word] = true
-  end
-  return list, set
-end
-
 local function blocks_of(text)
   local blocks = {}
   for part in string.gmatch(text, "%S+") do
     blocks[#blocks + 1] = parse_block(part)
   end
   return blocks
-end
-
-local IDENTITY = { "x-tenant-id", "x-workspace-id", "x-auth-subject", "x-pg-role",
-  "x-auth-key-id", "x-auth-scopes" }
-
--- The identity headers of a key and their values, without those that say nothing.
-local function stated(identity)
-  local names, values = {}, {}
-  for i = 1, #IDENTITY do
-    if identity[i] ~= "" then
-      names[#names + 1] = IDENTITY[i]
-      values[#values + 1] = identity[i]
-    end
-  end
-  return names, values
 end
 
 -- The record on the line at an offset: whose the key is, and what to check.
@@ -68,7 +42,8 @@ local function parse_record(offset)
     line, "^([^|]*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|(%d+)|([^|]*)|([^|]*)$"
   )
   local record = {
-    id = id, tenant = tenant, audience = audience, plan = plan,
+    kind = "The API key", id = id, tenant = tenant, workspace = workspace, subject = subject,
+    role = role, audience = audience, audiences = { [audience] = true }, plan = plan,
     verdicts = setmetatable({}, { __mode = "k" }),
   }
   record.expires = expires ~= "0" and tonumber(expires) or nil
@@ -113,23 +88,6 @@ local function lookup(key)
   refused[key] = true
   refusals = refusals + 1
   return nil
-end
-
--- What routes ask of a key: "optional=true;query=true;scopes=a b;audiences=c;tenants=d;
--- plan=e", each part absent for the strict default. Parsed once, because every crossing into Envoy costs.
-local policies, policy_count = {}, 0
-
-local function parse_policy(text)
-  local policy = {}
-  for name, value in string.gmatch(text, "([a-z]+)=([^;]*)") do
-    policy[name] = value
-  end
-  if policy_count >= POLICIES then
-    policies, policy_count = {}, 0
-  end
-  policies[text] = policy
-  policy_count = policy_count + 1
-  return policy
 end
 
 local function has_known_prefix(key)
@@ -206,8 +164,6 @@ local INVALID = "The API key is not valid."
 local EXPIRED = "The API key has expired."
 local ADDRESS = "The API key may not be used from this address."
 
-local TENANT = "The API key belongs to a tenant that may not use this route."
-
 local function from_allowed_address(handle, blocks)
   local words = address_words(handle:streamInfo():downstreamRemoteAddress())
   for i = 1, words and #blocks or 0 do
@@ -218,35 +174,7 @@ local function from_allowed_address(handle, blocks)
   return false
 end
 
--- Whether scopes include one: by name, or by a wildcard such as "routes:*" for "routes:write".
-local function granted(scopes, scope)
-  return scopes[scope] or scopes[gsub(scope, ":[^:]*$", ":*")]
-end
-
--- The sentence that refuses a key, or false when the policy is met. Remembered per policy.
-local function missing_grant(record, policy)
-  local missing = {}
-  for _, scope in ipairs(words_of(policy.scopes or "")) do
-    if not granted(record.scopes, scope) then
-      missing[#missing + 1] = scope
-    end
-  end
-  if #missing > 0 then
-    return "The API key lacks the scope " .. table.concat(missing, ", ") .. "."
-  end
-  local audiences, accepted = words_of(policy.audiences or "")
-  if #audiences > 0 and not accepted[record.audience] then
-    local own = record.audience == "" and "no audience" or "the audience " .. record.audience
-    return "The API key is for " .. own .. "; this route is for "
-      .. table.concat(audiences, ", ") .. "."
-  end
-  local tenants, welcome = words_of(policy.tenants or "")
-  if #tenants > 0 and not welcome[record.tenant] then
-    return TENANT
-  end
-  return false
-end
-
+-- Remembered per policy.
 local function check_grants(record, policy)
   local verdict = record.verdicts[policy]
   if verdict == nil then
@@ -256,6 +184,19 @@ local function check_grants(record, policy)
   return verdict
 end
 
+-- For a filter behind this one, which decides between all credentials of the request.
+local function hand_over(handle, record)
+  local scopes = {}
+  for scope in pairs(record.scopes) do
+    scopes[#scopes + 1] = scope
+  end
+  handle:streamInfo():dynamicMetadata():set(CREDENTIAL_METADATA, "api_key", {
+    id = record.id, tenant = record.tenant, workspace = record.workspace,
+    subject = record.subject, role = record.role, audience = record.audience, plan = record.plan,
+    scopes = table.concat(scopes, " "),
+  })
+end
+
 local function check(handle, record, policy)
   if record.expires and record.expires <= os.time() then
     return "401", EXPIRED
@@ -263,38 +204,13 @@ local function check(handle, record, policy)
   if record.blocks and not from_allowed_address(handle, record.blocks) then
     return "403", ADDRESS
   end
-  if policy.scopes or policy.audiences or policy.tenants then
+  if policy.grants and not policy.deferred then
     local refusal = check_grants(record, policy)
     if refusal then
       return "403", refusal
     end
   end
   return nil
-end
-
--- The listener has already removed what the client claims to be (early header mutation, before
--- any route is chosen), so nothing is left to remove here; and still nothing is appended to.
-local function set_identity(headers, record)
-  local names, values = record.names, record.values
-  for i = 1, #names do
-    headers:replace(names[i], values[i])
-  end
-end
-
--- For limits and access logs. Each value is a crossing into Envoy, and costs a fifth of what
--- calling a script does: said is only what something reads and what is not empty.
-local function set_metadata(handle, record, plan)
-  if not LOGGED and plan == "" then
-    return
-  end
-  local metadata = handle:streamInfo():dynamicMetadata()
-  metadata:set(AUTH_METADATA, "key_id", record.id)
-  if plan ~= "" then
-    metadata:set(AUTH_METADATA, "plan", plan)
-  end
-  if LOGGED and record.tenant ~= "" then
-    metadata:set(AUTH_METADATA, "tenant", record.tenant)
-  end
 end
 
 -- Removes every credential from the request and returns the one key it carries; or nil and
@@ -348,10 +264,10 @@ local function authenticate(handle)
     return "401", refusal
   end
   if not key then
-    if not policy.optional then
+    if not policy.optional or policy.allow and not policy.deferred then
       return "401", MISSING
     end
-    if policy.plan then
+    if policy.plan and not policy.deferred then
       handle:streamInfo():dynamicMetadata():set(AUTH_METADATA, "anonymous_plan", policy.plan)
     end
     return nil
@@ -360,12 +276,18 @@ local function authenticate(handle)
   if not record then
     return "401", find(key, ",", 1, true) and AMBIGUOUS or INVALID
   end
-  set_metadata(handle, record, policy.plan or record.plan)
+  if not policy.deferred then
+    set_metadata(handle, record, policy, policy.plan or record.plan)
+  end
   local status, sentence = check(handle, record, policy)
-  if not status then
+  if status then
+    return status, sentence
+  elseif policy.deferred then
+    hand_over(handle, record)
+  else
     set_identity(headers, record)
   end
-  return status, sentence
+  return nil
 end
 
 -- Envoy lets a request pass when a script fails, so nothing may fail outside the pcall.

@@ -127,8 +127,7 @@ def _policies(route: HTTPRoute) -> tuple[str, ...]:
         found.append(f"timeout {forward.timeout_ms} ms" if forward.timeout_ms else "no timeout")
         if forward.retry is not None and forward.retry.attempts:
             found.append(f"{forward.retry.attempts} retries")
-        if forward.mirror is not None:
-            found.append(f"{forward.mirror.percent:g} % mirrored to {forward.mirror.cluster}")
+        found += [f"{each.percent:g} % mirrored to {each.cluster}" for each in forward.mirrors]
     found.extend(_link(link) for link in route.chain)
     return tuple(found)
 

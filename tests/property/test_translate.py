@@ -6,6 +6,7 @@ import random
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.certificates import Authority, Pair
 
 from fluxgate.api.parse import parse_object
 from fluxgate.errors import ResourceError
@@ -228,16 +229,18 @@ SPECS = {
     ),
 }
 
+PAIRS = [Pair(b"", b""), *(Authority().issue(name) for name in ("a.example.com", "b.example.com"))]
+
 
 @st.composite
 def resources(draw):
     kind = draw(st.sampled_from([*SPECS, *["Route"] * 4, "Plugin", "Backend", "Secret", "Service"]))
     name, namespace = draw(NAMES), draw(NAMESPACES)
     if kind == "Secret":
-        material = draw(
-            st.sampled_from([b"", b"-----BEGIN CERTIFICATE-----", b"-----BEGIN CERTIFICATE-----2"])
-        )
-        data = dict.fromkeys(("tls.crt", "tls.key", "ca.crt"), SecretBytes(material))
+        pair = draw(st.sampled_from(PAIRS))
+        key = draw(st.sampled_from([pair.key, b""]))
+        data = {"tls.crt": pair.certificate, "tls.key": key, "ca.crt": pair.certificate}
+        data = {name: SecretBytes(value) for name, value in data.items()}
         return Secret(namespace, name, "kubernetes.io/tls", data)
     if kind == "Service":
         endpoints = draw(st.sampled_from([(), (Endpoint("10.0.0.1", 8080),)]))
@@ -356,8 +359,8 @@ def test_every_cluster_and_certificate_that_is_referred_to_is_there(objects):
             for virtual_host in table.virtual_hosts:
                 for route in virtual_host.routes:
                     used |= {each.cluster for each in getattr(route.action, "destinations", ())}
-                    mirror = getattr(route.action, "mirror", None)
-                    used |= {mirror.cluster} if mirror else set()
+                    mirrors = getattr(route.action, "mirrors", ())
+                    used |= {each.cluster for each in mirrors}
                     assert not route.plan or route.plan in plans
         assert clusters == used
         assert {each.route_table for each in gateway.listeners} == {

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from fluxgate.api.v1alpha1 import Backend
+from fluxgate.api.v1alpha1.backend import BackendSpec, Canary
 from fluxgate.api.v1alpha1.base import split_url
 from fluxgate.api.v1alpha1.policy import BackendTLS
-from fluxgate.ir import ActiveCheck, HashPolicy
+from fluxgate.ir import ActiveCheck, HashPolicy, ValueKind, ValueMatch
 from fluxgate.resources import ObjectRef, ServiceEndpoints, ref_of
 from fluxgate.status import Reason
+from fluxgate.translator.balancing import hash_policy, load_balancer
 from fluxgate.translator.certificates import SecretLookup
+from fluxgate.translator.checks import active_check, outlier_detection, path_check
 from fluxgate.translator.clusters import ClusterSettings, ClusterSpec, is_address
+from fluxgate.translator.connections import connections, resolution, thresholds_of
 from fluxgate.translator.destinations import (
     Destination,
+    Detour,
     Resolved,
     Share,
     service_pool,
-    thresholds_of,
     tls_secrets,
     tls_settings,
 )
 from fluxgate.translator.findings import Finding, unresolved
+from fluxgate.translator.route_matches import cookie_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +56,38 @@ def resolve_backend(backend: Backend, lookups: Lookups) -> Resolved:
     if main is None:
         return Resolved(None, tuple(findings), frozenset(used))
     shares: tuple[Share, ...] = (Share(main.cluster, 1),)
+    detours: tuple[Detour, ...] = ()
     if spec.canary is not None:
         canary = _canary(backend, lookups, used, findings)
         if canary is not None:
             weight = spec.canary.weight
             shares = (Share(main.cluster, 100 - weight), Share(canary, weight))
+            detours = tuple(Detour((each,), canary) for each in _wanted(spec.canary))
     destination = Destination(
         shares=shares,
         tenant=spec.tenant,
-        hash_policy=main.hash_policy,
+        hash_policy=_hash_policy(spec, main.hash_policy),
+        detours=detours,
+        sticky=spec.canary.sticky if spec.canary else None,
         timeouts=spec.timeouts,
         retry=spec.retry,
     )
     return Resolved(destination, tuple(findings), frozenset(used))
+
+
+def _wanted(canary: Canary) -> Iterator[ValueMatch]:
+    """What a request that wants the canary looks like: one of these."""
+    if (header := canary.header) is not None:
+        kind = ValueKind.EXACT if header.value else ValueKind.PRESENT
+        yield ValueMatch(header.name.lower(), kind, header.value)
+    if (cookie := canary.cookie) is not None:
+        yield cookie_value(cookie.name, cookie.value)
+
+
+def _hash_policy(spec: BackendSpec, inherited: HashPolicy | None) -> HashPolicy | None:
+    if spec.load_balancing is None:
+        return inherited
+    return hash_policy(spec.load_balancing.hash_on)
 
 
 def may_use(user: str | None, owner: str | None) -> bool:
@@ -203,14 +227,33 @@ def _settings(
             findings.extend(problems)
             return None
         settings = replace(settings, tls=tls)
+    return _with_pool_settings(spec, settings)
+
+
+def _with_pool_settings(spec: BackendSpec, settings: ClusterSettings) -> ClusterSettings:
     if spec.circuit_breaker is not None:
         settings = replace(settings, thresholds=thresholds_of(spec.circuit_breaker))
+    if spec.load_balancing is not None:
+        balancer = load_balancer(spec.load_balancing)
+        weighted = settings.load_balancer.zones_weighted and balancer.zone_minimum is None
+        settings = replace(settings, load_balancer=replace(balancer, zones_weighted=weighted))
+    if (checks := spec.health_checks) is not None:
+        settings = replace(
+            settings,
+            active_check=active_check(checks),
+            outlier_detection=outlier_detection(checks),
+            panic_threshold=checks.panic_threshold,
+        )
     if spec.health_check_path is not None:
         settings = replace(settings, active_check=_check(settings, spec.health_check_path))
+    if spec.connection is not None:
+        settings = replace(settings, connections=connections(spec.connection))
+    if spec.dns is not None:
+        settings = replace(settings, resolution=resolution(spec.dns))
     return settings
 
 
 def _check(settings: ClusterSettings, path: str) -> ActiveCheck:
     if settings.active_check is not None and settings.active_check.type == "HTTP":
         return replace(settings.active_check, path=path)
-    return ActiveCheck("HTTP", path, "", "", 10_000, 2_000, 2, 3, (200,))
+    return path_check(path)

@@ -6,12 +6,14 @@ import hashlib
 import ipaddress
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 
 from fluxgate.ir import (
     ActiveCheck,
     Cluster,
     ClusterTLS,
+    Connections,
+    DnsIR,
     EndpointIR,
     LoadBalancer,
     OutlierDetection,
@@ -22,7 +24,10 @@ from fluxgate.resources import ObjectRef
 
 @dataclass(frozen=True, slots=True)
 class ClusterSettings:
-    """Everything about a cluster but its endpoints: what the hash in its name is taken of."""
+    """Everything about a cluster but its endpoints: what the hash in its name is taken of.
+
+    ``sockets`` are the folders of its Unix sockets, which not every gateway may reach.
+    """
 
     dns: bool = False
     protocol: str = "HTTP1"
@@ -33,6 +38,9 @@ class ClusterSettings:
     panic_threshold: int | None = None
     thresholds: Thresholds | None = None
     tls: ClusterTLS | None = None
+    resolution: DnsIR = field(default_factory=DnsIR)
+    connections: Connections | None = None
+    sockets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +62,7 @@ class ClusterSpec:
     @classmethod
     def of(cls, pool: str, settings: ClusterSettings, origins: Iterable[ObjectRef]) -> ClusterSpec:
         """Name a cluster ``<pool>/<hash>``."""
-        digest = hashlib.sha256(repr(settings).encode()).hexdigest()[:8]
+        digest = hashlib.sha256(_said(settings).encode()).hexdigest()[:8]
         return cls(f"{pool}/{digest}", pool, settings, tuple(sorted(set(origins))))
 
     def with_thresholds(self, thresholds: Thresholds, origin: ObjectRef) -> ClusterSpec:
@@ -69,6 +77,23 @@ class ClusterSpec:
         if protocol == self.settings.protocol:
             return self
         return ClusterSpec.of(self.pool, replace(self.settings, protocol=protocol), self.origins)
+
+
+def _said(value: object) -> str:
+    """What ``value`` says beyond its defaults.
+
+    A field that a later version adds thus renames no cluster that does not use it: an upgrade
+    moves no connection.
+    """
+    if not is_dataclass(value) or isinstance(value, type):
+        return repr(value)
+    parts = []
+    for each in fields(value):
+        mine = getattr(value, each.name)
+        default = each.default if each.default_factory is MISSING else each.default_factory()
+        if mine != default:
+            parts.append(f"{each.name}={_said(mine)}")
+    return f"({','.join(parts)})"
 
 
 def is_address(host: str) -> bool:
@@ -165,12 +190,21 @@ class ClusterUses:
             self._sorted.insert(index, cluster)
 
 
+def _eds_name(spec: ClusterSpec) -> str:
+    """The name of the endpoints: the pool's, unless they say how they are checked."""
+    check = spec.settings.active_check
+    if check is None:
+        return spec.pool
+    said = (f"port={check.port}" if check.port else "", "host" if check.host else "")
+    return "#".join((spec.pool, *filter(None, said)))
+
+
 def _build(specs: Iterable[ClusterSpec], lookup: EndpointLookup) -> Cluster:
     listed = list(specs)
     spec, settings = listed[0], listed[0].settings
     return Cluster(
         name=spec.name,
-        eds_name=spec.pool,
+        eds_name=_eds_name(spec),
         origins=tuple(sorted({origin for each in listed for origin in each.origins})),
         endpoints=lookup(spec.pool),
         dns=settings.dns,
@@ -182,4 +216,6 @@ def _build(specs: Iterable[ClusterSpec], lookup: EndpointLookup) -> Cluster:
         panic_threshold=settings.panic_threshold,
         thresholds=settings.thresholds,
         tls=settings.tls,
+        resolution=settings.resolution,
+        connections=settings.connections,
     )

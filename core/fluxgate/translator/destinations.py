@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fluxgate.api.v1alpha1.balancing import Sticky
 from fluxgate.api.v1alpha1.base import split_url
-from fluxgate.api.v1alpha1.policy import BackendTLS, CircuitBreaker, Retry, Timeouts
-from fluxgate.ir import ClusterTLS, EndpointIR, HashPolicy, Thresholds
+from fluxgate.api.v1alpha1.policy import BackendTLS, Retry, Timeouts
+from fluxgate.ir import ClusterTLS, EndpointIR, HashPolicy, ValueMatch
 from fluxgate.resources import ObjectRef, ServiceEndpoints
 from fluxgate.translator.certificates import SecretLookup, resolve_ca, resolve_certificate
 from fluxgate.translator.clusters import ClusterSettings, ClusterSpec, is_address
@@ -26,12 +27,22 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
+class Detour:
+    """Requests that all of ``headers`` match go to ``cluster``, whatever the shares are."""
+
+    headers: tuple[ValueMatch, ...]
+    cluster: ClusterSpec
+
+
+@dataclass(frozen=True, slots=True)
 class Destination:
     """Where requests to one backend go; the first share is the backend itself, not its canary."""
 
     shares: tuple[Share, ...]
     tenant: str | None = None
     hash_policy: HashPolicy | None = None
+    detours: tuple[Detour, ...] = ()
+    sticky: Sticky | None = None
     timeouts: Timeouts | None = None
     retry: Retry | None = None
 
@@ -79,18 +90,6 @@ def tls_secrets(tls: BackendTLS | None, namespace: str) -> frozenset[ObjectRef]:
     references = (tls.ca_certificate_ref, tls.client_certificate_ref)
     return frozenset(
         ObjectRef("Secret", namespace, each.name) for each in references if each is not None
-    )
-
-
-def thresholds_of(breaker: CircuitBreaker | None) -> Thresholds | None:
-    """The IR of a circuit breaker."""
-    if breaker is None:
-        return None
-    return Thresholds(
-        breaker.max_connections,
-        breaker.max_pending_requests,
-        breaker.max_requests,
-        breaker.max_retries,
     )
 
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
-from math import gcd
 
 from fluxgate.api.v1alpha1 import Route, duration_ms
-from fluxgate.api.v1alpha1.policy import CircuitBreaker, Retry, Timeouts
-from fluxgate.api.v1alpha1.route import BackendRef
-from fluxgate.ir import Forward, HashPolicy, MirrorIR, RetryPolicy, WeightedCluster
+from fluxgate.api.v1alpha1.policy import Retry, Timeouts
+from fluxgate.api.v1alpha1.route import BackendRef, Mirror
+from fluxgate.ir import Forward, MirrorIR, RetryPolicy, WeightedCluster
 from fluxgate.resources import ObjectRef
 from fluxgate.translator.backend_refs import resolve_backend_ref
 from fluxgate.translator.clusters import ClusterSpec
-from fluxgate.translator.destinations import Destination, Share, thresholds_of
+from fluxgate.translator.destinations import Destination
 from fluxgate.translator.findings import Finding, invalid, partly
 from fluxgate.translator.gateways import GatewayScope
 from fluxgate.translator.plugins import Policies
 from fluxgate.translator.route_matches import build_path_rewrite
+from fluxgate.translator.shares import Shares, share_out
 from fluxgate.translator.view import View
 
 DEFAULT_TIMEOUT_MS = 30_000
@@ -27,16 +26,20 @@ REALTIME_IDLE_MS = 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Forwarding:
-    """Resolved backends of a Route; ``destinations`` is empty when none can be used."""
+    """Resolved backends of a Route; :attr:`destinations` is empty when none can be used."""
 
-    destinations: tuple[WeightedCluster, ...]
+    shares: Shares
     clusters: tuple[ClusterSpec, ...]
-    mirror: MirrorIR | None
-    hash_policy: HashPolicy | None
+    mirrors: tuple[MirrorIR, ...]
     timeouts: tuple[Timeouts, ...]
     retry: Retry | None
     findings: tuple[Finding, ...]
     used: frozenset[ObjectRef]
+
+    @property
+    def destinations(self) -> tuple[WeightedCluster, ...]:
+        """The clusters that share the requests."""
+        return self.shares.destinations
 
 
 def resolve_forwarding(
@@ -52,10 +55,11 @@ def resolve_forwarding(
         destination = resolve_backend_ref(where, each, ref, lookups, tenant, used, findings)
         if destination is not None:
             found.append((each, destination))
-    shares = _shares(ref, spec.circuit_breaker or policies.circuit_breaker, found)
+    shares = share_out(ref, route, spec.circuit_breaker or policies.circuit_breaker, found)
+    findings.extend(shares.findings)
     if not spec.backends and policies.action is None:
         findings.append(invalid("spec.backends: a route needs a backend; add one"))
-    elif found and not shares:
+    elif found and not shares.destinations:
         findings.append(
             invalid(
                 "spec.backends: those that can be used have weight 0; give one of them a weight"
@@ -63,25 +67,15 @@ def resolve_forwarding(
         )
     elif found and len(found) < len(spec.backends):
         findings.append(partly("spec.backends: some are left out, the others take their share"))
-    mirror_cluster = None
-    if spec.mirror is not None:
-        where = "spec.mirror.backend"
-        target = resolve_backend_ref(
-            where, spec.mirror.backend, ref, lookups, tenant, used, findings
-        )
-        mirror_cluster = target.shares[0].cluster if target else None
-    clusters = {share.cluster: None for share in shares}
-    if mirror_cluster is not None:
-        clusters[mirror_cluster] = None
+    mirrors: list[tuple[ClusterSpec, float]] = []
+    for where, copy in _copies(route):
+        target = resolve_backend_ref(where, copy.backend, ref, lookups, tenant, used, findings)
+        if target is not None:
+            mirrors.append((target.shares[0].cluster, copy.percent))
     return Forwarding(
-        destinations=tuple(WeightedCluster(each.cluster.name, each.weight) for each in shares),
-        clusters=tuple(clusters),
-        mirror=(
-            MirrorIR(mirror_cluster.name, spec.mirror.percent)
-            if mirror_cluster and spec.mirror
-            else None
-        ),
-        hash_policy=next((each.hash_policy for _, each in found if each.hash_policy), None),
+        shares=shares,
+        clusters=tuple(dict.fromkeys((*shares.clusters, *(each for each, _ in mirrors)))),
+        mirrors=tuple(MirrorIR(each.name, percent) for each, percent in mirrors),
         timeouts=tuple(each.timeouts for _, each in found if each.timeouts),
         retry=next((each.retry for _, each in found if each.retry), None),
         findings=tuple(findings),
@@ -89,26 +83,11 @@ def resolve_forwarding(
     )
 
 
-def _shares(
-    ref: ObjectRef, breaker: CircuitBreaker | None, found: list[tuple[BackendRef, Destination]]
-) -> tuple[Share, ...]:
-    """Weights of routes times weights of canaries, by cluster, without a common divisor."""
-    thresholds = thresholds_of(breaker)
-    if thresholds is None and len(found) == 1 and len(found[0][1].shares) == 1:
-        only = found[0][1].shares[0]
-        return (Share(only.cluster, 1),) if found[0][0].weight * only.weight else ()
-    weights: dict[ClusterSpec, int] = {}
-    for backend, destination in found:
-        whole = sum(share.weight for share in destination.shares)
-        for share in destination.shares:
-            cluster = share.cluster
-            if thresholds is not None:
-                cluster = cluster.with_thresholds(thresholds, ref)
-            weight = backend.weight * share.weight * (100 // whole)
-            weights[cluster] = weights.get(cluster, 0) + weight
-    positive = {cluster: weight for cluster, weight in weights.items() if weight}
-    divisor = reduce(gcd, positive.values(), 0) or 1
-    return tuple(Share(cluster, weight // divisor) for cluster, weight in positive.items())
+def _copies(route: Route) -> list[tuple[str, Mirror]]:
+    """Every mirror of a route, and where in it each stands."""
+    spec = route.spec
+    found = [("spec.mirror.backend", spec.mirror)] if spec.mirror is not None else []
+    return [*found, *((f"spec.mirrors[{i}].backend", each) for i, each in enumerate(spec.mirrors))]
 
 
 def build_forward(
@@ -129,27 +108,37 @@ def build_forward(
     retry = spec.retry or policies.retry or forwarding.retry or scope.retry
     rewrite = spec.rewrite
     path = rewrite.path if rewrite else None
+    shares = forwarding.shares
     return Forward(
         destinations=forwarding.destinations,
         timeout_ms=timeout_ms,
         idle_timeout_ms=idle_ms,
-        retry=_retry(retry) if retry and retry.attempts else None,
-        mirror=forwarding.mirror,
+        retry=_retry(retry, spec.realtime) if retry and retry.attempts else None,
+        mirrors=forwarding.mirrors,
         path_rewrite=build_path_rewrite(path) if path else None,
         host_rewrite=(rewrite.host or "") if rewrite else "",
-        hash_policy=forwarding.hash_policy,
+        hash_policy=shares.hash_policy,
         websocket=spec.realtime,
+        overrides=shares.overrides,
+        choose_by_hash=shares.choose_by_hash,
+        sticky_cookie=shares.sticky_cookie,
     )
 
 
-def _retry(retry: Retry) -> RetryPolicy:
+def _retry(retry: Retry, realtime: bool) -> RetryPolicy:
+    """The IR of retries; attempts of a realtime route take as long as they take."""
     back_off = retry.back_off
+    per_try = retry.per_try_timeout if not realtime else None
+    idle = retry.per_try_idle_timeout if not realtime else None
     base = max(duration_ms(back_off.base), 1) if back_off else 25
     return RetryPolicy(
         attempts=retry.attempts,
         retry_on=retry.retry_on,
         status_codes=retry.status_codes,
-        per_try_timeout_ms=duration_ms(retry.per_try_timeout) if retry.per_try_timeout else 0,
+        per_try_timeout_ms=duration_ms(per_try) if per_try else 0,
+        per_try_idle_timeout_ms=duration_ms(idle) if idle else 0,
+        another_host=retry.another_target,
+        hedge=retry.hedge and per_try is not None,
         back_off_base_ms=base,
         # Envoy refuses a maximum below the base
         back_off_max_ms=max(duration_ms(back_off.max), base) if back_off else 250,

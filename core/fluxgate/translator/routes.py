@@ -98,10 +98,17 @@ def _place(
 
 
 def _aside(placed: _Placed, scope: GatewayScope) -> Finding | None:
-    """A fleet that is shared must not reach its own loopback for anybody."""
-    if scope.sidecars or not any(
-        each.pool.startswith(SIDECAR) for each in placed.forwarding.clusters
-    ):
+    """A fleet that is shared must not reach its own loopback or sockets for anybody."""
+    clusters = (*placed.forwarding.clusters, *placed.protection.clusters)
+    closed = sorted(
+        {folder for each in clusters for folder in each.settings.sockets} - set(scope.sockets)
+    )
+    if closed:
+        return invalid(
+            f"{scope.ref} does not open {', '.join(closed)} to Unix sockets of Upstreams; "
+            "spec.upstreamSockets there lists the folders it does"
+        )
+    if scope.sidecars or not any(each.pool.startswith(SIDECAR) for each in clusters):
         return None
     return invalid(
         f"{scope.ref} has spec.mode Gateway, so it has no application beside it; an Upstream of "

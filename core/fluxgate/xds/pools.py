@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from fluxgate.difference import fresh
-from fluxgate.ir import Cluster, Gateway
+from fluxgate.ir import ActiveCheck, Cluster, Gateway
 from fluxgate.snapshot import ResourceSet, SnapshotResource
 from fluxgate.xds import typeurl
 from fluxgate.xds.cluster import build_cluster
@@ -98,10 +98,18 @@ def _endpoints(name: str, users: dict[str, Cluster], cache: PoolCache) -> Snapsh
                 f"clusters {first.name!r} and {other.name!r} share {name!r} but not its endpoints"
             )
     _, weighted = cache.settings
-    assignment = build_load_assignment(name, first.endpoints, weighted=weighted)
+    assignment = build_load_assignment(
+        name, first.endpoints, weighted=weighted, check=_check_of(users)
+    )
     return SnapshotResource.of(
         typeurl.ENDPOINT, name, payload_of(assignment), origins=first.origins
     )
+
+
+def _check_of(users: dict[str, Cluster]) -> ActiveCheck | None:
+    """What endpoints have to say about checks: clusters that share them ask at the same port."""
+    checks = [users[each].active_check for each in sorted(users)]
+    return max(filter(None, checks), key=lambda check: check.type != "TCP", default=None)
 
 
 def _cluster(cluster: Cluster, cache: PoolCache) -> SnapshotResource:

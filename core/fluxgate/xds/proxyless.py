@@ -45,6 +45,15 @@ from fluxgate.xds.route_match import header_matcher
 
 _HARMLESS = {"name", "origin", "match", "action", "priority", "created", "cors", "realtime"}
 """Fields of a route that ask nothing of the proxy; CORS is for browsers only."""
+_EXPRESSED = {
+    "destinations",
+    "timeout_ms",
+    "idle_timeout_ms",
+    "retry",
+    "hash_policy",
+    "websocket",
+}
+"""Fields of a forward that gRPC has, or that its clients have no use for."""
 _BALANCERS = {"RoundRobin", "LeastRequest", "RingHash"}
 _RETRIABLE = {
     "cancelled",
@@ -85,9 +94,10 @@ def speaks_grpc(cluster: Cluster) -> bool:
     """Whether a gRPC client can use ``cluster``: HTTP/2 in plain text, by EDS, a known balancer."""
     return (
         not cluster.dns
-        and cluster.protocol != "HTTP1"
+        and cluster.protocol in ("HTTP2", "GRPC")
         and cluster.tls is None
         and cluster.load_balancer.policy in _BALANCERS
+        and not any(each.socket for each in cluster.endpoints)
     )
 
 
@@ -106,20 +116,18 @@ def _forwards(route: HTTPRoute, usable: frozenset[str]) -> bool:
         route.match.credential is None
         and all(_is_default(route, each.name) for each in fields(route))
         and isinstance(action, Forward)
-        and action.path_rewrite is None
-        and not action.host_rewrite
-        and action.mirror is None
+        and all(_is_default(action, each.name) for each in fields(action))
         and usable.issuperset(clusters_of(route))
     )
 
 
-def _is_default(route: HTTPRoute, name: str) -> bool:
+def _is_default(said: HTTPRoute | Forward, name: str) -> bool:
     """Whether a policy is not set; fields unknown here count too, so new policies are closed."""
-    if name in _HARMLESS:
+    if name in (_HARMLESS if isinstance(said, HTTPRoute) else _EXPRESSED):
         return True
-    field = next(each for each in fields(route) if each.name == name)
+    field = next(each for each in fields(said) if each.name == name)
     default = field.default_factory() if field.default_factory is not MISSING else field.default
-    return bool(getattr(route, name) == default)
+    return bool(getattr(said, name) == default)
 
 
 def _listener(name: str, route_name: str) -> SnapshotResource:

@@ -6,6 +6,9 @@ import re
 
 from envoy.config.core.v3 import base_pb2 as core_v3
 from envoy.config.route.v3 import route_components_pb2 as route_v3
+from envoy.extensions.retry.host.previous_hosts.v3 import (
+    previous_hosts_pb2 as previous_hosts_v3,
+)
 from envoy.type.v3 import percent_pb2 as percent_v3
 
 from fluxgate.ir import (
@@ -19,11 +22,14 @@ from fluxgate.ir import (
     Redirect,
     RetryPolicy,
     RewriteKind,
+    StickyCookie,
 )
 from fluxgate.routing.path import literal_prefix, normalise_prefix
-from fluxgate.xds.proto import duration, uint32
+from fluxgate.xds.proto import any_of, duration, uint32
 
 _MILLION = 1_000_000
+_HOST_SELECTIONS = 5
+"""How often a retry may draw another endpoint before it takes one that was tried."""
 _RETRIABLE_STATUS_CODES = "retriable-status-codes"
 
 
@@ -77,8 +83,9 @@ def build_forward(path: PathMatch, action: Forward) -> route_v3.RouteAction:
         message.idle_timeout.CopyFrom(duration(action.idle_timeout_ms))
     if action.retry is not None and action.retry.attempts:
         message.retry_policy.CopyFrom(build_retry_policy(action.retry))
-    if action.mirror is not None:
-        message.request_mirror_policies.append(_mirror(action.mirror))
+    if action.retry is not None and action.retry.hedge:
+        message.hedge_policy.hedge_on_per_try_timeout = True
+    message.request_mirror_policies.extend(_mirror(each) for each in action.mirrors)
     if action.path_rewrite is not None:
         _set_path_rewrite(message, path, action.path_rewrite)
     if action.host_rewrite:
@@ -98,7 +105,27 @@ def _set_destinations(message: route_v3.RouteAction, action: Forward) -> None:
         message.cluster = weighted[0].cluster
         return
     for each in weighted:
-        message.weighted_clusters.clusters.add(name=each.cluster, weight=uint32(each.weight))
+        cluster = message.weighted_clusters.clusters.add(
+            name=each.cluster, weight=uint32(each.weight)
+        )
+        if action.sticky_cookie is not None:
+            _set_cookie(cluster, action.sticky_cookie, each.mark)
+    if action.choose_by_hash:
+        message.weighted_clusters.use_hash_policy.value = True
+
+
+def _set_cookie(
+    cluster: route_v3.WeightedCluster.ClusterWeight, cookie: StickyCookie, mark: str
+) -> None:
+    """Let the answer say which destination it came from (RFC 6265 section 4.1)."""
+    age = f"; Max-Age={cookie.ttl_s}" if cookie.ttl_s else ""
+    option = cluster.response_headers_to_add.add(
+        append_action=core_v3.HeaderValueOption.APPEND_IF_EXISTS_OR_ADD
+    )
+    option.header.key = "set-cookie"
+    option.header.value = f"{cookie.name}={mark}; Path=/{age}; HttpOnly; SameSite=Lax".replace(
+        "%", "%%"
+    )
 
 
 def build_retry_policy(retry: RetryPolicy) -> route_v3.RetryPolicy:
@@ -113,6 +140,14 @@ def build_retry_policy(retry: RetryPolicy) -> route_v3.RetryPolicy:
     )
     if retry.per_try_timeout_ms:
         message.per_try_timeout.CopyFrom(duration(retry.per_try_timeout_ms))
+    if retry.per_try_idle_timeout_ms:
+        message.per_try_idle_timeout.CopyFrom(duration(retry.per_try_idle_timeout_ms))
+    if retry.another_host:
+        message.retry_host_predicate.add(
+            name="envoy.retry_host_predicates.previous_hosts",
+            typed_config=any_of(previous_hosts_v3.PreviousHostsPredicate()),
+        )
+        message.host_selection_retry_max_attempts = _HOST_SELECTIONS
     if retry.back_off_base_ms:
         longest = max(retry.back_off_max_ms, retry.back_off_base_ms)
         message.retry_back_off.base_interval.CopyFrom(duration(retry.back_off_base_ms))
@@ -132,13 +167,16 @@ def _mirror(mirror: MirrorIR) -> route_v3.RouteAction.RequestMirrorPolicy:
 
 
 def _hash_policy(policy: HashPolicy) -> route_v3.RouteAction.HashPolicy:
-    """A cookie without a time to live is only read; with one the proxy sets it when missing."""
+    """A cookie without a time to live is only read; with one the proxy sets it when missing.
+
+    A time to live of 0 makes a cookie of the browser's session.
+    """
     message = route_v3.RouteAction.HashPolicy()
     if policy.header:
         message.header.header_name = policy.header
     elif policy.cookie:
         message.cookie.name = policy.cookie
-        if policy.cookie_ttl_ms:
+        if policy.cookie_ttl_ms is not None:
             message.cookie.path = "/"
             message.cookie.ttl.CopyFrom(duration(policy.cookie_ttl_ms))
     else:

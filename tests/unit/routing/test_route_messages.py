@@ -79,7 +79,7 @@ def test_a_forward_carries_what_the_route_asks_for() -> None:
         timeout_ms=1_500,
         idle_timeout_ms=0,
         retry=RetryPolicy(2, ("connect-failure",), (503,), per_try_timeout_ms=100),
-        mirror=MirrorIR("shadow", 0.5),
+        mirrors=(MirrorIR("shadow", 0.5),),
         host_rewrite="in.example.com",
         hash_policy=HashPolicy(cookie="sticky", cookie_ttl_ms=1000),
         websocket=True,

@@ -111,7 +111,7 @@ class TestBackends:
     def test_a_missing_mirror_does_not_stop_the_route(self):
         world = World(edge(), route(mirror={"backend": {"name": "gone"}}))
         assert isinstance(world.route.action, Forward)
-        assert world.route.action.mirror is None
+        assert world.route.action.mirrors == ()
         assert world.verdict("Route", "r", "ResolvedRefs") == (False, "RefNotFound")
 
 

@@ -6,9 +6,12 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from fluxgate.api.v1alpha1.balancing import LoadBalancing, Sticky, TokenName
 from fluxgate.api.v1alpha1.base import (
     AbsolutePath,
+    HeaderName,
     HttpUrl,
+    Line,
     Model,
     ObjectName,
     Port,
@@ -17,10 +20,10 @@ from fluxgate.api.v1alpha1.base import (
     Text,
     Weight,
 )
+from fluxgate.api.v1alpha1.connection import Connection, Dns, Protocol
+from fluxgate.api.v1alpha1.health import HealthChecks
 from fluxgate.api.v1alpha1.policy import BackendTLS, CircuitBreaker, Retry, Timeouts
 from fluxgate.api.v1alpha1.rules import Rule, how_many
-
-Protocol = Literal["HTTP1", "HTTP2", "GRPC"]
 
 
 class ServiceRef(Model):
@@ -30,12 +33,34 @@ class ServiceRef(Model):
     port: Port
 
 
+class CanaryHeader(Model):
+    """Requests with this header go to the canary; ``value`` empty means any value."""
+
+    name: HeaderName
+    value: Line = ""
+
+
+class CanaryCookie(Model):
+    """Requests with this cookie go to the canary; ``value`` empty means any value."""
+
+    name: TokenName
+    value: Line = ""
+
+
 class Canary(Model):
-    """A share of the backend's requests goes to another backend or upstream."""
+    """A share of the backend's requests goes to another backend or upstream.
+
+    Those with ``header`` or ``cookie`` go there whatever the weight is.
+    """
 
     kind: Literal["Backend", "Upstream"] = "Upstream"
     name: ObjectName
     weight: Annotated[int, Field(ge=0, le=100)] = Field(description="Percent of the requests.")
+    header: CanaryHeader | None = None
+    cookie: CanaryCookie | None = None
+    sticky: Sticky | None = Field(
+        default=None, description="The same client stays with the backend, or with the canary."
+    )
 
 
 class BackendSpec(Model):
@@ -50,7 +75,17 @@ class BackendSpec(Model):
     timeouts: Timeouts | None = None
     retry: Retry | None = None
     circuit_breaker: CircuitBreaker | None = None
-    health_check_path: AbsolutePath | None = None
+    load_balancing: LoadBalancing | None = Field(
+        default=None, description="Instead of what the Upstream says."
+    )
+    health_checks: HealthChecks | None = Field(
+        default=None, description="Instead of what the Upstream says."
+    )
+    health_check_path: AbsolutePath | None = Field(
+        default=None, description="Short for an active HTTP check of this path."
+    )
+    connection: Connection | None = None
+    dns: Dns | None = None
     canary: Canary | None = None
     tenant: ObjectName | None = None
     description: Text = ""
@@ -61,6 +96,12 @@ class BackendSpec(Model):
             "give exactly one of url, service and upstream",
             "[has(self.url), has(self.service), has(self.upstream)].exists_one(given, given)",
             lambda self: how_many(self.url, self.service, self.upstream) == 1,
+        ),
+        Rule(
+            "healthCheckPath",
+            "write the path into healthChecks.active",
+            "!has(self.healthCheckPath) || !has(self.healthChecks)",
+            lambda self: self.health_check_path is None or self.health_checks is None,
         ),
     )
 

@@ -18,8 +18,8 @@ from fluxgate.api.v1alpha1.base import (
     PrinterColumn,
     Resource,
 )
-from fluxgate.api.v1alpha1.listener import Listener, bound_apart
 from fluxgate.api.v1alpha1.extensions import Extensions
+from fluxgate.api.v1alpha1.listener import Listener, bound_apart
 from fluxgate.api.v1alpha1.policy import Cors, Retry, SecretRef, Timeouts
 from fluxgate.api.v1alpha1.rules import Rule, unique, unique_by
 from fluxgate.api.v1alpha1.telemetry import Logging, Tracing

@@ -14,10 +14,12 @@ RetryCause = Literal[
     "gateway-error",
     "connect-failure",
     "reset",
+    "reset-before-request",
     "refused-stream",
     "retriable-4xx",
     "cancelled",
     "deadline-exceeded",
+    "internal",
     "resource-exhausted",
     "unavailable",
 ]
@@ -59,11 +61,42 @@ class Retry(Model):
     status_codes: Annotated[
         tuple[Annotated[int, Field(ge=400, le=599)], ...], Field(max_length=32)
     ] = Field(default=(), description="Response codes to retry besides the named causes.")
-    per_try_timeout: Duration | None = None
+    per_try_timeout: Duration | None = Field(
+        default=None, description="How long one attempt may take; the next one follows."
+    )
+    per_try_idle_timeout: Duration | None = Field(
+        default=None, description="How long one attempt may be silent; the next one follows."
+    )
+    another_target: bool = Field(
+        default=True, description="A retry goes to a target that this request has not tried yet."
+    )
+    hedge: bool = Field(
+        default=False,
+        description="After perTryTimeout the attempt goes on beside the next one; the first good "
+        "answer counts.",
+    )
     back_off: BackOff | None = None
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "hedge",
+            "needs perTryTimeout: that is when the next attempt begins",
+            "!self.hedge || has(self.perTryTimeout)",
+            lambda self: not self.hedge or self.per_try_timeout is not None,
+        ),
+    )
 
 
 UINT32_MAX = 4_294_967_295
+
+
+class RetryBudget(Model):
+    """Retries in flight at the same time, as a share of all requests in flight."""
+
+    percent: Annotated[float, Field(ge=0, le=100)] = 20
+    min_concurrency: Annotated[int, Field(ge=0, le=UINT32_MAX)] = Field(
+        default=3, description="So many are allowed however few requests there are."
+    )
 
 
 class CircuitBreaker(Model):
@@ -73,6 +106,17 @@ class CircuitBreaker(Model):
     max_pending_requests: Annotated[int, Field(ge=0, le=UINT32_MAX)] | None = None
     max_requests: Annotated[int, Field(ge=1, le=UINT32_MAX)] | None = None
     max_retries: Annotated[int, Field(ge=0, le=UINT32_MAX)] | None = None
+    max_connections_per_target: Annotated[int, Field(ge=1, le=UINT32_MAX)] | None = None
+    retry_budget: RetryBudget | None = None
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "retryBudget",
+            "a budget replaces maxRetries; give one of them",
+            "!has(self.retryBudget) || !has(self.maxRetries)",
+            lambda self: self.retry_budget is None or self.max_retries is None,
+        ),
+    )
 
 
 class SecretRef(Model):

@@ -6,132 +6,58 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
-from fluxgate.api.v1alpha1.backend import Protocol
+from fluxgate.api.v1alpha1.balancing import LoadBalancing, Zone
 from fluxgate.api.v1alpha1.base import (
-    AbsolutePath,
     Duration,
     Model,
     Name,
     ObjectName,
-    Port,
     PrinterColumn,
     Resource,
     Text,
     Weight,
 )
+from fluxgate.api.v1alpha1.connection import Connection, Dns, Protocol
+from fluxgate.api.v1alpha1.health import HealthChecks
 from fluxgate.api.v1alpha1.policy import BackendTLS, CircuitBreaker
 from fluxgate.api.v1alpha1.rules import Rule, unique_by
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 """Where the application beside a sidecar is."""
 
+UNIX = "unix://"
+"""How the host of a target begins that is a Unix socket where Envoy runs."""
+
 
 class Target(Model):
     """One address of a pool. ``health`` overrides what health checks find."""
 
     host: Annotated[
-        str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]+$", min_length=1, max_length=253)
-    ] = Field(description="An IPv4 or IPv6 address, or a DNS name.")
-    port: Port
-    weight: Weight = 1
+        str,
+        StringConstraints(
+            # sun_path of unix(7) has 108 bytes
+            pattern=r"^([A-Za-z0-9_.:-]+|unix://(/[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]*)+)$",
+            min_length=1,
+            max_length=253,
+        ),
+    ] = Field(
+        description="An IPv4 or IPv6 address, a DNS name, or unix:///path of a Unix socket in one of "
+        "the GatewayConfig's upstreamSockets."
+    )
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        default=0, description="Needed, but for a Unix socket, which has none."
+    )
+    weight: Weight = Field(default=1, description="0 takes no requests.")
     health: Literal["Auto", "Healthy", "Unhealthy"] = "Auto"
     zone: Name | None = None
 
-
-class HashOn(Model):
-    """What a consistent hash, and so stickiness, is computed from."""
-
-    type: Literal["Header", "Cookie", "SourceIP"]
-    name: (
-        Annotated[
-            str,
-            StringConstraints(
-                pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", min_length=1, max_length=256
-            ),
-        ]
-        | None
-    ) = None
-    cookie_ttl: Duration | None = Field(
-        default=None, description="The gateway sets the cookie itself when it is missing."
-    )
-
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            "name",
-            "Header and Cookie need a name, SourceIP has none",
-            "(self.type == 'SourceIP') != has(self.name)",
-            lambda self: (self.type == "SourceIP") != (self.name is not None),
+            "port",
+            "a port between 1 and 65535 is needed; only a Unix socket has none",
+            "self.host.startsWith('unix:') == (self.port == 0)",
+            lambda self: self.host.startswith(UNIX) == (self.port == 0),
         ),
-        Rule(
-            "cookieTtl",
-            "only a Cookie has a lifetime",
-            "!has(self.cookieTtl) || self.type == 'Cookie'",
-            lambda self: self.cookie_ttl is None or self.type == "Cookie",
-        ),
-    )
-
-
-class SlowStart(Model):
-    """A new target's share grows over this window."""
-
-    window: Duration
-
-
-class LoadBalancing(Model):
-    """How a target is chosen."""
-
-    policy: Literal["RoundRobin", "LeastRequest", "Random", "RingHash", "Maglev"] = "RoundRobin"
-    hash_on: HashOn | None = None
-    slow_start: SlowStart | None = None
-
-    rules: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            "hashOn",
-            "hashOn needs the policy RingHash or Maglev",
-            "!has(self.hashOn) || self.policy in ['RingHash', 'Maglev']",
-            lambda self: self.hash_on is None or self.policy in ("RingHash", "Maglev"),
-        ),
-        Rule(
-            "slowStart",
-            "slowStart needs the policy RoundRobin or LeastRequest",
-            "!has(self.slowStart) || self.policy in ['RoundRobin', 'LeastRequest']",
-            lambda self: self.slow_start is None or self.policy in ("RoundRobin", "LeastRequest"),
-        ),
-    )
-
-
-class ActiveHealthCheck(Model):
-    """The gateway asks every target at an interval."""
-
-    type: Literal["HTTP", "TCP", "GRPC"] = "HTTP"
-    path: AbsolutePath = "/"
-    host: Name | None = None
-    service: Name | None = Field(default=None, description="The service name of a gRPC check.")
-    interval: Duration = "10s"
-    timeout: Duration = "2s"
-    healthy_threshold: Annotated[int, Field(ge=1, le=100)] = 2
-    unhealthy_threshold: Annotated[int, Field(ge=1, le=100)] = 3
-    expected_statuses: Annotated[
-        tuple[Annotated[int, Field(ge=100, le=599)], ...], Field(min_length=1, max_length=32)
-    ] = (200,)
-
-
-class PassiveHealthCheck(Model):
-    """A target that keeps failing real requests is ejected for a while (outlier detection)."""
-
-    consecutive_5xx: Annotated[int, Field(ge=1, le=1000)] = Field(default=5, alias="consecutive5xx")
-    interval: Duration = "10s"
-    base_ejection_time: Duration = "30s"
-    max_ejection_percent: Annotated[int, Field(ge=0, le=100)] = 50
-
-
-class HealthChecks(Model):
-    """Active and passive health checks of a pool."""
-
-    active: ActiveHealthCheck | None = None
-    passive: PassiveHealthCheck | None = None
-    panic_threshold: Annotated[int, Field(ge=0, le=100)] | None = Field(
-        default=None, description="Below this percentage of healthy targets, all of them are used."
     )
 
 
@@ -146,9 +72,14 @@ class UpstreamSpec(Model):
     targets: Annotated[tuple[Target, ...], Field(max_length=1000)] = ()
     protocol: Protocol = "HTTP1"
     load_balancing: LoadBalancing = LoadBalancing()
+    zones: Annotated[tuple[Zone, ...], Field(max_length=64)] = Field(
+        default=(), description="What the zones of the targets take; without it, all alike."
+    )
     health_checks: HealthChecks | None = None
     circuit_breaker: CircuitBreaker | None = None
     connect_timeout: Duration = "5s"
+    connection: Connection | None = None
+    dns: Dns | None = None
     tls: BackendTLS | None = None
     tenant: ObjectName | None = None
     description: Text = ""
@@ -163,6 +94,24 @@ class UpstreamSpec(Model):
                 self.type == "Static" or all(each.host in LOOPBACK for each in self.targets)
             ),
         ),
+        Rule(
+            "zones",
+            "give every zone a weight, or none",
+            "!has(self.zones) || self.zones.all(z, has(z.weight)) "
+            "|| self.zones.all(z, !has(z.weight))",
+            lambda self: len({each.weight is None for each in self.zones}) < 2,
+        ),
+        Rule(
+            "zones",
+            "zones share by weight or by zoneAware, not by both",
+            "!has(self.zones) || !has(self.loadBalancing) || !has(self.loadBalancing.zoneAware) "
+            "|| self.zones.all(z, !has(z.weight))",
+            lambda self: (
+                self.load_balancing.zone_aware is None
+                or all(each.weight is None for each in self.zones)
+            ),
+        ),
+        unique_by("zones", "two zones have the same name", "name"),
         unique_by("targets", "two targets have the same host and port", "host", "port"),
     )
 

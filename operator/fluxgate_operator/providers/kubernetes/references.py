@@ -91,7 +91,8 @@ def referred(obj: Object) -> Iterator[ObjectRef]:
 
 def _route(route: Route, namespace: str) -> Iterator[ObjectRef]:
     spec = route.spec
-    for each in (*spec.backends, *((spec.mirror.backend,) if spec.mirror else ())):
+    copies = (*((spec.mirror,) if spec.mirror else ()), *spec.mirrors)
+    for each in (*spec.backends, *(copy.backend for copy in copies)):
         if each.kind == "Service" and each.name:
             yield ObjectRef("Service", namespace, each.name)
     for use in spec.plugins:

@@ -246,10 +246,14 @@ class RouteAuth(Model):
     """
 
     mode: Literal["None", "Optional", "Required"] = "Required"
-    credentials: Annotated[tuple[Literal["ApiKey", "JWT"], ...], Field(max_length=2)] = Field(
+    credentials: Annotated[
+        tuple[Literal["MTLS", "JWT", "OIDC", "ApiKey", "Basic"], ...], Field(max_length=5)
+    ] = Field(
         default=(),
         description="Any of these will do; of several the strongest counts. Empty: those that "
-        "policies on the route verify (jwt-auth, key-auth), API keys without such a policy.",
+        "policies on the route verify (mtls-auth, jwt-auth, oidc, key-auth, basic-auth), API keys "
+        "without such a policy. A policy that verifies a class which is not listed here refuses "
+        "requests without it by itself.",
     )
     scopes: Annotated[tuple[Scope, ...], Field(max_length=64)] = Field(
         default=(), description="All of them are needed."

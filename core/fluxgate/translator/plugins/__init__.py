@@ -5,6 +5,7 @@ from __future__ import annotations
 from fluxgate.translator.plugins import (
     acl,
     bandwidth,
+    basic_auth,
     cors,
     csrf,
     ip_restriction,
@@ -24,6 +25,7 @@ POLICY_TYPES: tuple[PolicyType, ...] = (
     csrf.POLICY,
     key_auth.POLICY,
     jwt_auth.POLICY,
+    basic_auth.POLICY,
     acl.POLICY,
     rate_limit.POLICY,
     quota.POLICY,

@@ -85,7 +85,7 @@ def _apply(policies: Policies, config: MtlsAuthConfig, context: Context) -> Poli
         config.subjects,
         config.fingerprints,
     )
-    return policies.adding(rule)
+    return policies.verifying("MTLS").adding(rule)
 
 
 POLICY = PolicyType(

@@ -12,6 +12,7 @@ from fluxgate.xds.httpfilters.access import AccessDecision
 from fluxgate.xds.httpfilters.api_key_auth import ApiKeyAuth
 from fluxgate.xds.httpfilters.bandwidth import BandwidthLimit
 from fluxgate.xds.httpfilters.base import HTTPFilter
+from fluxgate.xds.httpfilters.basic_auth import BasicAuthUsers
 from fluxgate.xds.httpfilters.body_limit import BodyLimitFilter
 from fluxgate.xds.httpfilters.connection_rules import ConnectionRules
 from fluxgate.xds.httpfilters.cors import Cors
@@ -53,6 +54,10 @@ ORDER: tuple[Place, ...] = (
     Place(
         JwtAuthentication(),
         "after API keys, which may stand in the same header and are removed from it",
+    ),
+    Place(
+        BasicAuthUsers(),
+        "after keys and tokens, which are cheaper to check and stand in the same header",
     ),
     Place(
         AccessDecision(),

@@ -25,6 +25,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import (
 from fluxgate.ir import Gateway, HTTPRoute
 from fluxgate.ir.policies.access import Access
 from fluxgate.ir.policies.acl import Acl
+from fluxgate.ir.policies.basic_auth import BasicAuth
 from fluxgate.ir.policies.jwt_auth import JwtAuth, JwtProvider
 from fluxgate.snapshot import SnapshotResource
 from fluxgate.xds import names, typeurl
@@ -46,11 +47,12 @@ def access_source(gateway: Gateway) -> str:
     data = (
         f'local AUTH_METADATA = "{names.AUTH_METADATA}"\n'
         f'local CREDENTIAL_METADATA = "{names.CREDENTIAL_METADATA}"\n'
+        f'local BASIC_AUTH_FILTER = "{names.BASIC_AUTH_FILTER}"\n'
         f"local LOGGED = {str(gateway.tells_of_requests).lower()}\n"
         f"local PROVIDERS = {literal(providers)}\n"
         f"local PLANS = {literal(plans)}\n"
     )
-    return f"{data}\n{lua.IDENTITY}\n{lua.ACCESS}"
+    return f"{data}\n{lua.IDENTITY}\n{lua.PEERS}\n{lua.ACCESS}"
 
 
 def _provider(provider: JwtProvider) -> LuaValue:
@@ -100,6 +102,7 @@ class AccessDecision:
             "scopes": words(access.scopes),
             "audiences": words(access.audiences),
             "tenants": words(access.tenants),
+            "keepbasic": "true" if (users := route.policy(BasicAuth)) and users.forward else "",
             "plan": encode_value(route.plan),
             "fallback": encode_value(access.plan),
             "counted": "true" if counts_callers(route) else "",

@@ -33,6 +33,7 @@ from fluxgate.ir.policies.ip_restriction import IpRestriction
 from fluxgate.ir.policies.mtls_auth import MtlsAuth
 from fluxgate.snapshot import SnapshotResource
 from fluxgate.xds import names
+from fluxgate.xds.httpfilters.credential_classes import may_be_missing
 from fluxgate.xds.proto import any_of, uint32
 
 _SAN = tls_common_v3.SubjectAltNameMatcher
@@ -55,7 +56,8 @@ class ConnectionRules:
         """Add the route's rules, which also switches the filter on."""
         addresses, certificates = route.policy(IpRestriction), route.policy(MtlsAuth)
         if addresses is not None or certificates is not None:
-            rules = build_rules(addresses, certificates)
+            optional = may_be_missing(route, "MTLS")
+            rules = build_rules(addresses, certificates, optional=optional)
             per_route = rbac_filter_v3.RBACPerRoute(rbac=rbac_filter_v3.RBAC(rules=rules))
             message.typed_per_filter_config[self.name].CopyFrom(any_of(per_route))
 
@@ -65,18 +67,28 @@ class ConnectionRules:
         return ()
 
 
-def build_rules(addresses: IpRestriction | None, certificates: MtlsAuth | None) -> rbac_v3.RBAC:
-    """Who is admitted: by address, and by one of the ways of their certificate."""
+def build_rules(
+    addresses: IpRestriction | None, certificates: MtlsAuth | None, *, optional: bool
+) -> rbac_v3.RBAC:
+    """Who is admitted: by address, and by one of the ways of their certificate.
+
+    With ``optional`` also those without any certificate, but never those with another one.
+    """
     common = [] if addresses is None else [admitted_address(addresses)]
     if certificates is None:
         return _allowing(address=_policy(common))
-    common.append(_verified(mtls_authenticated_v3.Config(any_validated_client_certificate=True)))
+    verified = _verified(mtls_authenticated_v3.Config(any_validated_client_certificate=True))
     policies = {}
+    if optional:
+        policies["none"] = _policy([*common, rbac_v3.Principal(not_id=verified)])
+    common.append(verified)
     if names_admitted := _names(certificates):
         policies["name"] = _policy([*common, _any_of(names_admitted)])
     if condition := _condition(certificates):
         policies["content"] = _policy(common, condition)
-    return _allowing(**(policies or {"any": _policy(common)}))
+    if not (names_admitted or condition):
+        policies["any"] = _policy(common)
+    return _allowing(**policies)
 
 
 def _allowing(**policies: rbac_v3.Policy) -> rbac_v3.RBAC:

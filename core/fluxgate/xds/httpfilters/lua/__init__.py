@@ -24,8 +24,11 @@ IDENTITY = _source("identity.lua")
 API_KEY_AUTH = _source("api_key_auth.lua")
 """Defines ``envoy_on_request``; comes last, after the key table and ``IDENTITY``."""
 
+PEERS = _source("peers.lua")
+"""Defines how names of certificates and users are read; comes after ``BASIC_AUTH_FILTER``."""
+
 ACCESS = _source("access.lua")
-"""Defines ``envoy_on_request``; comes last, after the providers and ``IDENTITY``."""
+"""Defines ``envoy_on_request``; comes last, after the providers, ``IDENTITY`` and ``PEERS``."""
 
 EXTENSION = _source("extension.lua")
 """Runs a Plugin's script apart from the rest; comes after ``SOURCE`` and its limits."""

@@ -299,8 +299,23 @@ local function by_metadata(class)
   end
 end
 
-local CLASSES = { mtls = by_metadata("mtls"), jwt = token_caller, oidc = by_metadata("oidc"),
-  api_key = by_metadata("api_key"), basic = by_metadata("basic") }
+-- Callers of whom nothing but a name is known; see peers.lua.
+local function by_name(class, name_of)
+  return function(handle, headers, policy)
+    local name = name_of(handle, headers, policy)
+    if not name or name == "" then
+      return nil
+    end
+    name = encode(name)
+    local record = caller(class, { id = class .. ":" .. name, subject = name })
+    -- a certificate is a machine's: it contradicts no user's token or key
+    record.named = class ~= "mtls" and record.named or nil
+    return record
+  end
+end
+
+local CLASSES = { mtls = by_name("mtls", certificate_name), jwt = token_caller,
+  oidc = by_metadata("oidc"), api_key = by_metadata("api_key"), basic = by_name("basic", user_name) }
 
 local function require_agreement(one, other)
   if one.tenant ~= "" and other.tenant ~= "" and one.tenant ~= other.tenant then

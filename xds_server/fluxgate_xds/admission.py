@@ -26,6 +26,15 @@ class Refusal:
     reason: str
 
 
+def gateway_of(node: core_v3.Node) -> str:
+    """The gateway a node asks for: its cluster, or ``gateway`` in its metadata.
+
+    The rate limit service (``CONFIG_TYPE=GRPC_XDS_SOTW``) can set its id and metadata, but no cluster.
+    """
+    named = node.metadata.fields.get("gateway")
+    return node.cluster or (named.string_value if named is not None else "")
+
+
 @dataclass(frozen=True, slots=True)
 class Admission:
     """Decides about the first request of a stream."""
@@ -36,23 +45,23 @@ class Admission:
 
     async def admit(self, node: core_v3.Node, context: Context) -> float | Refusal:
         """Until when the node may be served, in seconds since the epoch, or why it may not."""
-        if not node.id or not node.cluster:
+        gateway = gateway_of(node)
+        if not node.id or not gateway:
             return Refusal(
                 grpc.StatusCode.INVALID_ARGUMENT,
                 "the first request must carry node.id and node.cluster (the gateway's name)",
             )
         peer = Identities.of(context.auth_context(), mutual_tls=self.mutual_tls)
-        if peer.may_be(node.cluster, node.id):
+        if peer.may_be(gateway, node.id):
             return FOREVER
         if self.tokens is None or peer.names:
-            return _denied(
-                f"the client certificate does not allow node {node.id!r} of {node.cluster!r}"
-            )
+            return _denied(f"the client certificate does not allow node {node.id!r} of {gateway!r}")
         return await self._by_token(self.tokens, node, context)
 
     async def _by_token(
         self, tokens: TokenAuthority, node: core_v3.Node, context: Context
     ) -> float | Refusal:
+        gateway = gateway_of(node)
         token = bearer_token(context.invocation_metadata())
         if not token:
             return Refusal(
@@ -74,9 +83,9 @@ class Admission:
             pod = f"pod {identity.pod!r}" if identity.pod else "no pod"
             return _denied(f"the token of {who} is bound to {pod}, not to node {node.id!r}")
         await tokens.known()
-        if not tokens.allowed(node.cluster, identity):
+        if not tokens.allowed(gateway, identity):
             return _denied(
-                f"{who} may not be a node of {node.cluster!r}: the pod has to be in the "
+                f"{who} may not be a node of {gateway!r}: the pod has to be in the "
                 "GatewayConfig's namespace, or its ServiceAccount in spec.allowedServiceAccounts"
             )
         return identity.expires

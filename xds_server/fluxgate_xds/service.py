@@ -20,7 +20,7 @@ from envoy.service.discovery.v3 import discovery_pb2 as discovery_v3
 from google.protobuf import json_format
 from structlog.typing import FilteringBoundLogger
 
-from fluxgate_xds.admission import Admission, Refusal
+from fluxgate_xds.admission import Admission, Refusal, gateway_of
 from fluxgate_xds.cache import SnapshotCache
 from fluxgate_xds.delta import DeltaSession
 from fluxgate_xds.nodes import Clock, NodeRegistry
@@ -94,14 +94,15 @@ class AdsService:
         if request is EOF:
             return
         node, expires = request.node, await self._admit(request, context)
+        gateway = gateway_of(node)
         metadata = json_format.MessageToDict(node.metadata)
-        handle = self._registry.connect(node.cluster, node.id, _user_agent(node), metadata)
-        log = self._log.bind(node=node.id, gateway=node.cluster)
-        session = make(node.cluster)
+        handle = self._registry.connect(gateway, node.id, _user_agent(node), metadata)
+        log = self._log.bind(node=node.id, gateway=gateway)
+        session = make(gateway)
         stream = Stream(context, session, encoder, handle, self._cache, self._registry, log)
         log.info("node connected", peer=context.peer(), client=_user_agent(node))
         try:
-            with self._cache.watch(node.cluster) as watch:
+            with self._cache.watch(gateway) as watch:
                 await stream.run(request, watch, self._closing, self._clock, expires)
         finally:
             handle.close()

@@ -15,6 +15,7 @@ from structlog.typing import FilteringBoundLogger
 
 from fluxgate.ports import Nack, TypeState
 from fluxgate.xds import typeurl
+from fluxgate_xds.admission import gateway_of
 from fluxgate_xds.cache import SnapshotCache, Watch
 from fluxgate_xds.nodes import NodeHandle, NodeRegistry
 from fluxgate_xds.session import Session
@@ -115,7 +116,8 @@ class Stream:
         if not request.type_url:
             return "an aggregated stream needs type_url in every request"
         node = request.node
-        if node.id and (node.id, node.cluster) != (self._first_node.id, self._first_node.cluster):
+        first = self._first_node
+        if node.id and (node.id, gateway_of(node)) != (first.id, gateway_of(first)):
             return "node.id and node.cluster must not change within a stream"
         return ""
 

@@ -4,27 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fluxgate.api.v1alpha1 import ApiKey
 from fluxgate.ir import ApiKeyIR
 from fluxgate.resources import ObjectRef, ref_of
 from fluxgate.status import Reason
-from fluxgate.translator.findings import Finding, Rank, invalid, partly, rank_of, unresolved
+from fluxgate.translator.findings import Finding, invalid, partly, rank_of, unresolved
 from fluxgate.translator.gateways import GatewayScope
+from fluxgate.translator.key_bounds import KeyBounds, KeyFact
 from fluxgate.translator.tenants import TenantFact, TenantIndex, question
-
-
-@dataclass(frozen=True, slots=True)
-class KeyFact:
-    """One key: its entry in the table of every gateway that takes it."""
-
-    ref: ObjectRef
-    rank: Rank
-    digest: str
-    entries: dict[str, ApiKeyIR]
-    findings: tuple[Finding, ...]
-    used: frozenset[ObjectRef]
 
 
 def read_key(key: ApiKey, tenants: TenantIndex, scopes: Iterable[GatewayScope]) -> KeyFact:
@@ -42,7 +31,10 @@ def read_key(key: ApiKey, tenants: TenantIndex, scopes: Iterable[GatewayScope]) 
         findings.append(invalid(f"{tenant.ref} is suspended", Reason.DISABLED))
     else:
         entries = _entries(key, tenant, list(scopes), findings)
-    return KeyFact(ref, rank_of(key), spec.hash, entries, tuple(findings), used)
+    fact = KeyFact(ref, rank_of(key), spec.hash, entries, tuple(findings), used)
+    if isinstance(tenant, TenantFact):
+        return replace(fact, tenant=tenant.name, most=tenant.max_active_keys)
+    return fact
 
 
 def _entries(
@@ -118,6 +110,7 @@ class KeyTables:
     _claims: dict[str, list[KeyFact]] = field(default_factory=dict)
     _digests: list[str] = field(default_factory=list)
     _added: set[str] = field(default_factory=set)
+    _bounds: KeyBounds = field(default_factory=KeyBounds)
     _tables: dict[str, tuple[ApiKeyIR, ...]] = field(default_factory=dict)
     stale: bool = True
 
@@ -125,6 +118,7 @@ class KeyTables:
         """Replace or remove (None) one key; returns the keys whose status may change."""
         concerned = {ref}
         before = self.facts.pop(ref, None)
+        concerned |= self._bounds.replace(before, fact)
         if before is not None:
             claims = self._claims[before.digest]
             claims.remove(before)
@@ -153,8 +147,14 @@ class KeyTables:
         """What is wrong with a key, among it that another key has its digest."""
         fact = self.facts[ref]
         holder = self._claims[fact.digest][0]
-        if holder is fact:
+        if holder is fact and not self._bounds.exceeds(fact):
             return fact.findings
+        if holder is fact:
+            message = (
+                f"Tenant {fact.tenant} may have {fact.most} keys (spec.maxActiveKeys), and as many "
+                "are older; revoke one of them, or allow more"
+            )
+            return (invalid(message, Reason.DISABLED), *fact.findings)
         conflict = invalid(
             f"spec.hash: {holder.ref} is older and has the same; mint a key of its own",
             Reason.CONFLICTED,
@@ -170,6 +170,7 @@ class KeyTables:
                 entry
                 for digest in self._digests
                 if (entry := self._claims[digest][0].entries.get(gateway)) is not None
+                and not self._bounds.exceeds(self._claims[digest][0])
             )
         return self._tables[gateway]
 

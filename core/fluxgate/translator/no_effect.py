@@ -12,39 +12,30 @@ from functools import cache
 from types import MappingProxyType
 
 from fluxgate.api.v1alpha1 import Model, Resource
-from fluxgate.status import Reason
-from fluxgate.translator.findings import Finding, invalid, partly
+from fluxgate.translator.findings import Finding, partly
 
 
 @dataclass(frozen=True, slots=True)
 class Unused:
     """A field by its JSON path (``[]`` for every item of a list).
 
-    ``protects``: who sets it counts on being protected by it, so the object is not accepted.
     ``standalone``: it has an effect where the process exposes gateways, on Kubernetes.
     """
 
     path: str
-    protects: bool = False
     standalone: bool = False
 
 
 NO_EFFECT: Mapping[str, tuple[Unused, ...]] = MappingProxyType(
     {
         "GatewayConfig": (
-            Unused("spec.plans[].quotas", protects=True),
             Unused("spec.logging.level"),
             Unused("spec.tracing"),
-            Unused("spec.limits.maxRequestBodyBytes", protects=True),
             Unused("spec.exposure", standalone=True),
         ),
         "Route": (Unused("spec.workspace"),),
         "Backend": (Unused("spec.weight"),),
-        "Tenant": (
-            Unused("spec.quotas", protects=True),
-            Unused("spec.environment"),
-            Unused("spec.maxActiveKeys", protects=True),
-        ),
+        "Tenant": (Unused("spec.environment"),),
     }
 )
 
@@ -57,8 +48,7 @@ SAID_ELSEWHERE: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "GatewayConfig": ("spec.listeners[].protocol", "spec.allowedServiceAccounts"),
         "Backend": ("spec.description",),
         "Upstream": ("spec.description",),
-        # there is no other value than Local
-        "Plugin": ("spec.description", "rate-limit.config.policy"),
+        "Plugin": ("spec.description",),
         # for people, and for the tools that rotate keys
         "ApiKey": ("spec.lastFour", "spec.displayName", "spec.rotateAfter"),
         "Tenant": ("spec.displayName",),
@@ -76,16 +66,8 @@ def without_effect(obj: Resource, *, exposes: bool = False) -> tuple[Finding, ..
     if table is None:
         return ()
     table = tuple([each for each in table if not (exposes and each.standalone)])
-    found = {unused: tuple(_set(obj, unused.path.split("."), "")) for unused in table}
-    protecting = [path for unused, paths in found.items() if unused.protects for path in paths]
-    others = [path for unused, paths in found.items() if not unused.protects for path in paths]
-    findings = []
-    if protecting:
-        message = f"{', '.join(protecting)}: not enforced by this version; remove it"
-        findings.append(invalid(message, Reason.UNSUPPORTED_TYPE))
-    if others:
-        findings.append(partly(f"{', '.join(others)}: has no effect in this version"))
-    return tuple(findings)
+    paths = [path for each in table for path in _set(obj, each.path.split("."), "")]
+    return (partly(f"{', '.join(paths)}: has no effect in this version"),) if paths else ()
 
 
 def _set(model: Model, names: list[str], prefix: str) -> Iterator[str]:

@@ -61,25 +61,6 @@ def test_an_object_names_its_fields_without_effect(made, path):
     assert world.message(made.kind, made.metadata.name) == f"{path}: has no effect in this version"
 
 
-@pytest.mark.parametrize(
-    ("made", "path"),
-    [
-        (edge(limits={"maxRequestBodyBytes": 1024}), "spec.limits.maxRequestBodyBytes"),
-        (
-            edge(plans=[{"name": "demo", "requests": 1, "quotas": [{"name": "q", "limit": 1}]}]),
-            "spec.plans[0].quotas",
-        ),
-        (obj("Tenant", "t", {"quotas": [{"name": "q", "limit": 1}]}), "spec.quotas"),
-        (obj("Tenant", "t", {"maxActiveKeys": 3}), "spec.maxActiveKeys"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_an_object_that_counts_on_being_protected_is_not_accepted(made, path):
-    world = World(made)
-    assert world.verdict(made.kind, made.metadata.name) == (False, "UnsupportedType")
-    assert f"{path}: not enforced" in world.message(made.kind, made.metadata.name)
-
-
 def test_a_default_written_out_is_nothing_to_report():
     world = World(edge(logging={"level": "info"}, exposure={"kind": "None"}))
     assert world.verdict("GatewayConfig", "edge") == (True, "Accepted")

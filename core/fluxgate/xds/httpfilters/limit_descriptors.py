@@ -40,7 +40,7 @@ class Who:
     """One way to tell who calls: the entries behind the bucket's, key and value (empty for any)."""
 
     entries: tuple[tuple[str, str], ...]
-    actions: tuple[Action, ...]
+    actions: tuple[route_v3.RateLimit.Action, ...]
 
 
 def from_metadata(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +13,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from support.certificates import Authority, Pair
 from support.client import Response, request
-from support.documents import CLOSED, Documents, gateway, route, secret, tls_secret
+from support.documents import CLOSED, Documents, gateway, obj, route, secret, tls_secret
 from support.upstream import EchoUpstream
 
 pytestmark = pytest.mark.envoy
 
+KEY = "flc_service_4BnJq0xYt7bGmZpLk2VwRs9HcDfE1aXyZ012"
 SPIFFE = "spiffe://example.com/ns/shop/sa/web"
 
 
@@ -35,7 +37,7 @@ def clients(authority: Authority) -> dict[str, Pair]:
         "neighbour": issue("spiffe://example.com/ns/shopping/sa/web"),
         "dns": issue("client.example.com"),
         "below": issue("a.clients.example.com"),
-        "mail": issue("client@example.com"),
+        "mail": issue("client@example.com", organization="Example"),
         "batch": issue("batch", organization="Example"),
         "forger": issue('x",O=Example;Subject="CN=batch', "forger.example.com"),
         "other": issue("other.example.org"),
@@ -92,6 +94,27 @@ def served(
             {"ip-restriction": {"deny": ["127.0.0.0/8"]}},
         ),
         route("open", echo.port),
+        obj(
+            "ApiKey",
+            "key",
+            {
+                "hash": hashlib.sha256(KEY.encode()).hexdigest(),
+                "prefix": "flc_service_",
+                "lastFour": "Z012",
+            },
+        ),
+        route(
+            "or-key",
+            echo.port,
+            {"mtls-auth": {"spiffeIds": [SPIFFE]}},
+            auth={"credentials": ["MTLS", "ApiKey"]},
+        ),
+        route(
+            "and-key",
+            echo.port,
+            {"mtls-auth": {"spiffeIds": [SPIFFE]}},
+            auth={"credentials": ["ApiKey"]},
+        ),
         for_whom("malformed", fingerprints=["abc"]),
     )
     with Documents(*documents) as running:
@@ -177,6 +200,43 @@ def test_a_client_without_a_certificate_cannot_claim_one(call: Caller) -> None:
     forged = ("x-forwarded-client-cert", f"URI={SPIFFE}")
     assert call("/open", None, forged).echoed("x-forwarded-client-cert") == []
     assert call("/spiffe", None, forged).status == 403
+
+
+@pytest.mark.parametrize(
+    ("name", "subject"),
+    [
+        ("spiffe", SPIFFE),
+        ("dns", "client.example.com"),
+        ("mail", "O=Example%2CCN=client@example.com"),
+        ("batch", "batch"),
+    ],
+)
+def test_the_certificate_says_who_is_calling(
+    call: Caller, clients: dict[str, Pair], name: str, subject: str
+) -> None:
+    answer = call("/any", clients[name], ("x-auth-subject", "root"))
+    assert answer.echoed("x-auth-subject") == [subject]
+
+
+def test_a_key_will_do_instead_where_the_route_lists_both(
+    call: Caller, clients: dict[str, Pair]
+) -> None:
+    key = ("apikey", KEY)
+    assert call("/or-key").status == 401
+    assert call("/or-key", None, key).status == 200
+    assert call("/or-key", clients["spiffe"]).status == 200
+    assert call("/or-key", clients["spiffe"], key).echoed("x-auth-subject") == [SPIFFE]
+    assert call("/or-key", clients["other"]).status == 403
+    assert call("/or-key", clients["other"], key).status == 403
+
+
+def test_both_are_needed_where_the_route_lists_only_the_key(
+    call: Caller, clients: dict[str, Pair]
+) -> None:
+    key = ("apikey", KEY)
+    assert call("/and-key", None, key).status == 403
+    assert call("/and-key", clients["spiffe"]).status == 401
+    assert call("/and-key", clients["spiffe"], key).status == 200
 
 
 def test_a_malformed_config_closes_the_route_and_names_the_field(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from bench.disabled_filters import Disabled
 from bench.edits import Edits
 from bench.lookup import GOAL as LOOKUP_GOAL
 from bench.lookup import Lookup
@@ -124,3 +125,19 @@ def edits(result: Edits) -> str:
     )
     header = ("edits", "requests", "failed", "rps", "p99 ms", "goal")
     return "\n## (d) Failed requests during edits under load\n\n" + table(header, [row])
+
+
+def disabled_filters(results: Sequence[Disabled]) -> str:
+    """What filters cost that are there and off."""
+    rows = [
+        (
+            f"{each.filters}",
+            f"{each.cpu_us:.2f}",
+            f"{each.ratio:.3f}",
+            f"{each.least:.3f} to {each.greatest:.3f}",
+            f"{(each.ratio - 1) / each.filters * 100:.3f} %" if each.filters else "",
+        )
+        for each in results
+    ]
+    header = ("filters that are off", "CPU µs a request", "times bare", "spread", "each filter")
+    return "\n## Filters that no route turns on\n\n" + table(header, rows)

@@ -11,6 +11,7 @@ from pathlib import Path
 from fluxgate.resources import ObjectRef, Resources, ResourceStore
 from fluxgate_cli.errors import UsageError
 from fluxgate_operator.problems import FileProblem
+from fluxgate_operator.providers.certificate_files import CertificateFileReader
 from fluxgate_operator.providers.directory import DirectoryProvider
 
 
@@ -43,6 +44,7 @@ async def _load(root: Path) -> Folder:
             task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await watching  # raises what kept the folder from being read
+    CertificateFileReader(store, lambda: None).refresh()
     resources = store.freeze()
     places = {ref: place for ref, _ in resources if (place := provider.file_of(ref)) is not None}
     return Folder(root, resources, provider.problems, places)

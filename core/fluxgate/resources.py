@@ -290,6 +290,12 @@ class ResourceStore:
         """The object with this identity, if there is one."""
         return self._objects.get(ref.kind, {}).get(ref)
 
+    @property
+    def gateway_configs(self) -> tuple[GatewayConfig, ...]:
+        """All GatewayConfigs now, for those that read what they name."""
+        found = self._objects.get("GatewayConfig", {}).values()
+        return tuple(each for each in found if isinstance(each, GatewayConfig))
+
     def freeze(self) -> Resources:
         """The current world as an immutable bundle; kinds that did not change are shared."""
         for kind, objects in self._objects.items():

@@ -8,17 +8,18 @@ from dataclasses import replace
 from fluxgate.ir import Gateway
 from fluxgate_operator.listening import addresses_of, why_not
 
-Address = tuple[str, int]
+Address = tuple[str, int, bool]
+"""Address, port, and whether it is UDP."""
 
 
 class ListenerGuard:
     """Asks once for every address a gateway begins to use; ``why_not`` is injectable for tests.
 
     A listener whose address is taken is left out, and :attr:`problems` says why, until
-    a later call finds the address free.
+    a later call finds the address free. One whose UDP port is taken serves no HTTP/3 meanwhile.
     """
 
-    def __init__(self, ask: Callable[[str, int], str] = why_not) -> None:
+    def __init__(self, ask: Callable[[str, int, bool], str] = why_not) -> None:
         self._ask = ask
         self._admitted: dict[str, frozenset[Address]] = {}
         self.problems: dict[Address, str] = {}
@@ -43,5 +44,9 @@ class ListenerGuard:
 
 
 def _without(gateway: Gateway, taken: Mapping[Address, str]) -> Gateway:
-    kept = tuple(each for each in gateway.listeners if (each.address, each.port) not in taken)
-    return replace(gateway, listeners=kept)
+    kept = (each for each in gateway.listeners if (each.address, each.port, False) not in taken)
+    listeners = (
+        replace(each, http3=each.http3 and (each.address, each.port, True) not in taken)
+        for each in kept
+    )
+    return replace(gateway, listeners=tuple(listeners))

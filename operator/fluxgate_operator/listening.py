@@ -22,24 +22,28 @@ def free_port(host: str = "127.0.0.1") -> int:
         return int(sock.getsockname()[1])
 
 
-def why_not(host: str, port: int) -> str:
+def why_not(host: str, port: int, udp: bool = False) -> str:
     """Why ``host:port`` cannot be bound; empty when it can."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as sock:
-        # As Envoy sets it: connections of an earlier listener in TIME_WAIT do not count.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket(family, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM) as sock:
+        if not udp:
+            # As Envoy sets it: connections of an earlier listener in TIME_WAIT do not count.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind((host, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                return f"another process already listens on {host}:{port}"
+                return f"another process already listens on {host}:{port}{' (UDP)' if udp else ''}"
             return f"{host}:{port} cannot be bound: {error.strerror}"
     return ""
 
 
-def addresses_of(gateway: Gateway) -> frozenset[tuple[str, int]]:
-    """Every address and port of the gateway's listeners."""
-    return frozenset((listener.address, listener.port) for listener in gateway.listeners)
+def addresses_of(gateway: Gateway) -> frozenset[tuple[str, int, bool]]:
+    """Every address and port of the gateway's listeners, and whether it is one of UDP."""
+    found = {(each.address, each.port, False) for each in gateway.listeners}
+    return frozenset(
+        found | {(each.address, each.port, True) for each in gateway.listeners if each.http3}
+    )
 
 
 def urls_of(gateway: Gateway) -> tuple[str, ...]:

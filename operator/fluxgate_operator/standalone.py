@@ -25,6 +25,7 @@ from fluxgate_operator.pipeline import CachedPipeline
 from fluxgate_operator.problem_log import ProblemLog
 from fluxgate_operator.problems import FileProblem
 from fluxgate_operator.propagation import Propagation
+from fluxgate_operator.providers.certificate_files import CertificateFileReader
 from fluxgate_operator.providers.directory import DirectoryProvider
 from fluxgate_operator.settings import StandaloneSettings
 from fluxgate_operator.standalone_status import StandaloneStatus
@@ -80,6 +81,7 @@ class StandaloneGateway:
             self._log,
         )
         self.provider = DirectoryProvider(settings.config_dir, self.store, self._poke, self._adjust)
+        self._files = CertificateFileReader(self.store, self.reconciler.poke)
         self._book = StatusBook(self.reconciler, self.tracker)
         self._supervisor = EnvoySupervisor(
             self._binary,
@@ -169,6 +171,7 @@ class StandaloneGateway:
         )
 
     def _poke(self) -> None:
+        self._files.refresh()
         self._problem_log.tell(self._problems())
         self.reconciler.poke()
 
@@ -198,6 +201,7 @@ class StandaloneGateway:
             async with asyncio.TaskGroup() as group:
                 with collector_paused():
                     group.create_task(self.provider.run(), name="provider")
+                    group.create_task(self._files.run(), name="certificate files")
                     first = asyncio.create_task(self._engine.first_turn())
                     reconciling = group.create_task(self.reconciler.run(), name="reconciler")
                     await asyncio.wait((first, reconciling), return_when=asyncio.FIRST_COMPLETED)
@@ -253,6 +257,7 @@ class StandaloneGateway:
 
     async def _loaded(self) -> None:
         await self.provider.loaded()
+        self._files.refresh()
 
     def _adjust(self, obj: Object) -> Object:
         return with_http_port(obj, self._http_port)

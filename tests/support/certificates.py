@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _VALID = dt.timedelta(hours=1)
@@ -71,6 +72,43 @@ class Authority:
                 serialization.NoEncryption(),
             ),
         )
+
+    def revoke(self, *certificates: bytes) -> bytes:
+        """A revocation list (PEM) of this authority with these certificates (PEM), if any."""
+        now = dt.datetime.now(dt.UTC)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self._name)
+            .last_update(now - _VALID)
+            .next_update(now + _VALID)
+        )
+        for each in certificates:
+            serial = x509.load_pem_x509_certificate(each).serial_number
+            revoked = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now)
+            builder = builder.add_revoked_certificate(revoked.build())
+        made = builder.sign(self._key, hashes.SHA256())
+        return made.public_bytes(serialization.Encoding.PEM)
+
+    def staple(self, certificate: bytes) -> bytes:
+        """An OCSP response (DER) that says this certificate (PEM) is good."""
+        now = dt.datetime.now(dt.UTC)
+        issuer = x509.load_pem_x509_certificate(self.pem)
+        response = (
+            ocsp.OCSPResponseBuilder()
+            .add_response(
+                cert=x509.load_pem_x509_certificate(certificate),
+                issuer=issuer,
+                algorithm=hashes.SHA256(),
+                cert_status=ocsp.OCSPCertStatus.GOOD,
+                this_update=now - _VALID,
+                next_update=now + _VALID,
+                revocation_time=None,
+                revocation_reason=None,
+            )
+            .responder_id(ocsp.OCSPResponderEncoding.NAME, issuer)
+            .sign(self._key, hashes.SHA256())
+        )
+        return response.public_bytes(serialization.Encoding.DER)
 
 
 def _builder(

@@ -48,18 +48,26 @@ def resolve_files(field: str, files: CertificateFiles, lookup: SecretLookup) -> 
             f"{field}: only a gateway without Kubernetes reads files; use a Secret",
             Reason.UNSUPPORTED_TYPE,
         )
-    if (problem := secret.data.get(PROBLEM)) is not None:
+    if (problem := secret.data.get(PROBLEM)) is not None and len(secret.data) == 1:
         return unresolved(f"{field}: {problem.reveal().decode()}")
-    certificate = any(key == "tls.crt" for key, _ in files.paths)
-    return _certificate(field, secret) if certificate else _authority(field, secret)
+    return _certificate(field, secret) if "tls.crt" in secret.data else _authority(field, secret)
+
+
+def problem_of(files: Secret) -> str:
+    """Why a Secret that stands for files cannot be used, if it cannot; for whoever reads them."""
+    if (problem := files.data.get(PROBLEM)) is not None and len(files.data) == 1:
+        return problem.reveal().decode()
+    return (_pair(files) if "tls.crt" in files.data else _bundle(files)).problem
 
 
 def warning_of(name: str, lookup: SecretLookup) -> str:
-    """What clients may object to in what one of the functions above returned; empty if nothing."""
+    """What clients or users may object to in what one of the functions above returned, if anything."""
     secret = lookup(_ref(name))
-    if secret is None or not name.startswith("certificate/"):
+    if secret is None:
         return ""
-    warning = _pair(secret).warning
+    if (problem := secret.data.get(PROBLEM)) is not None:
+        return problem.reveal().decode()
+    warning = _pair(secret).warning if name.startswith("certificate/") else ""
     return f"{ref_of(secret)}: {warning}" if warning else ""
 
 
@@ -96,13 +104,17 @@ def _certificate(field: str, secret: Secret) -> str | Finding:
 
 
 def _authority(field: str, secret: Secret) -> str | Finding:
-    if problem := _checked(secret, "ca", _check_authority).problem:
+    if problem := _bundle(secret).problem:
         return _unusable(field, secret, problem)
     return f"ca/{secret.namespace}/{secret.name}"
 
 
 def _pair(secret: Secret) -> Verdict:
     return _checked(secret, "tls", _check_pair)
+
+
+def _bundle(secret: Secret) -> Verdict:
+    return _checked(secret, "ca", _check_authority)
 
 
 def _check_pair(secret: Secret) -> Verdict:

@@ -118,7 +118,7 @@ class Listeners:
             client_ca = found
         if not certificates:
             return None
-        self._warn(certificates, path)
+        self._warn((*certificates, client_ca), path)
         validation = tls.client_validation
         return ListenerTLSIR(
             certificates,
@@ -160,7 +160,7 @@ class Listeners:
         return tuple(names)
 
     def _warn(self, certificates: tuple[str, ...], path: str) -> None:
-        for name in certificates:
+        for name in filter(None, certificates):
             if warning := warning_of(name, self.lookup):
                 self.findings.append(partly(f"{path}: {warning}"))
 

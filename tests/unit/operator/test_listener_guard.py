@@ -18,11 +18,13 @@ class Ports:
 
     def __init__(self) -> None:
         self.taken: set[int] = set()
+        self.taken_udp: set[int] = set()
         self.asked: list[int] = []
 
-    def __call__(self, host: str, port: int) -> str:
+    def __call__(self, host: str, port: int, udp: bool) -> str:
         self.asked.append(port)
-        return f"{host}:{port} is taken" if port in self.taken else ""
+        taken = self.taken_udp if udp else self.taken
+        return f"{host}:{port} is taken" if port in taken else ""
 
 
 def admitted(guard: ListenerGuard, *listeners: object) -> list[str]:
@@ -40,7 +42,7 @@ def test_a_listener_whose_address_is_taken_is_left_out_with_its_reason() -> None
     ports.taken = {8002}
     guard = ListenerGuard(ports)
     assert admitted(guard, FIRST, SECOND) == ["first"]
-    assert guard.problems == {("127.0.0.1", 8002): "127.0.0.1:8002 is taken"}
+    assert guard.problems == {("127.0.0.1", 8002, False): "127.0.0.1:8002 is taken"}
 
 
 def test_an_address_in_use_by_ourselves_is_not_asked_for_again() -> None:
@@ -79,3 +81,14 @@ def test_a_gateway_that_vanished_gives_its_addresses_up() -> None:
     guard.admit({})
     ports.taken = {8001}
     assert admitted(guard, FIRST) == []
+
+
+def test_a_listener_whose_udp_port_is_taken_serves_without_http_3_until_it_is_free() -> None:
+    ports = Ports()
+    ports.taken_udp = {8001}
+    guard = ListenerGuard(ports)
+    whole = {"main": gateway(listeners=(replace(FIRST, http3=True), SECOND))}
+    assert [each.http3 for each in guard.admit(whole)["main"].listeners] == [False, False]
+    assert guard.problems == {("127.0.0.1", 8001, True): "127.0.0.1:8001 is taken"}
+    ports.taken_udp = set()
+    assert guard.admit(whole)["main"] is whole["main"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from support.certificates import Authority
 from unit.translator.world import World, bundle, edge, obj, path, route
 
 from fluxgate.ir import Health
@@ -9,8 +10,6 @@ from fluxgate.resources import ObjectRef, Secret
 from fluxgate.secret import SecretBytes
 from fluxgate.translator import TranslateCache, translate
 from fluxgate.translator.clusters import ClusterSettings, ClusterSpec
-
-PEM = SecretBytes(b"-----BEGIN CERTIFICATE-----")
 
 
 def upstream(*hosts: str, **spec: object):
@@ -114,12 +113,15 @@ def test_a_backend_whose_ca_is_missing_is_not_reached_without_verification():
 def test_the_certificates_of_clusters_and_listeners_are_there():
     tls = {"certificateRefs": [{"name": "cert"}]}
     listener = {"name": "https", "port": 443, "protocol": "HTTPS", "tls": tls}
-    secret = Secret("default", "cert", "kubernetes.io/tls", {"tls.crt": PEM, "tls.key": PEM})
+    authority = Authority()
+    pair = authority.issue("example.com")
+    held = {"tls.crt": SecretBytes(pair.certificate), "tls.key": SecretBytes(pair.key)}
+    secret = Secret("default", "cert", "kubernetes.io/tls", held)
     backend = obj(
         "Backend", "b", {"url": "https://127.0.0.1:1", "tls": {"caCertificateRef": {"name": "ca"}}}
     )
     world = World(
-        edge(listeners=[listener]), secret, Secret("default", "ca", "Opaque", {"ca.crt": PEM}),
+        edge(listeners=[listener]), secret, Secret("default", "ca", "Opaque", {"ca.crt": SecretBytes(authority.pem)}),
         backend, route(backends=[{"name": "b"}]),
     )  # fmt: skip
     assert [each.name for each in world.gateway.certificates] == [

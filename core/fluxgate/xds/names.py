@@ -51,6 +51,9 @@ LIMITS_METADATA = "fluxgate.limits"
 BODY_LIMIT_FILTER = "fluxgate.body_limit"
 """Filter that bounds request bodies."""
 
+EXTENSION_SLOT = "fluxgate.extensions"
+"""The slot for what routes bring of their own."""
+
 AUTH_METADATA = "fluxgate.auth"
 """Dynamic metadata: ``key_id``, ``tenant``, ``plan`` and ``credential`` of the verified caller.
 

@@ -8,18 +8,25 @@ from fluxgate.translator.plugins import (
     basic_auth,
     cors,
     csrf,
+    envoy_patch,
+    ext_proc,
+    grpc_json_transcode,
+    grpc_web,
     ip_restriction,
     jwt_auth,
     key_auth,
+    lua,
     mtls_auth,
     quota,
     rate_limit,
     request_size,
+    wasm,
 )
 from fluxgate.translator.plugins.base import Limit, Policies, PolicyType
 
 POLICY_TYPES: tuple[PolicyType, ...] = (
     cors.POLICY,
+    grpc_web.POLICY,
     ip_restriction.POLICY,
     mtls_auth.POLICY,
     csrf.POLICY,
@@ -31,6 +38,11 @@ POLICY_TYPES: tuple[PolicyType, ...] = (
     quota.POLICY,
     request_size.POLICY,
     bandwidth.POLICY,
+    lua.POLICY,
+    ext_proc.POLICY,
+    wasm.POLICY,
+    envoy_patch.POLICY,
+    grpc_json_transcode.POLICY,
 )
 """In the order in which Envoy runs them."""
 

@@ -17,7 +17,9 @@ from fluxgate.xds.httpfilters.body_limit import BodyLimitFilter
 from fluxgate.xds.httpfilters.connection_rules import ConnectionRules
 from fluxgate.xds.httpfilters.cors import Cors
 from fluxgate.xds.httpfilters.csrf import CsrfProtection
+from fluxgate.xds.httpfilters.extensions import Extensions
 from fluxgate.xds.httpfilters.global_limit import GlobalLimit
+from fluxgate.xds.httpfilters.grpc_web import GrpcWebBridge
 from fluxgate.xds.httpfilters.jwt_auth import JwtAuthentication
 from fluxgate.xds.httpfilters.plan_limit import PlanLimit
 from fluxgate.xds.httpfilters.router import Router
@@ -36,6 +38,10 @@ ORDER: tuple[Place, ...] = (
         Cors(),
         "first: a preflight carries no credential and is answered before anything asks for one, "
         "and refusals of the later filters get their CORS headers",
+    ),
+    Place(
+        GrpcWebBridge(),
+        "before whatever refuses: a browser that calls by gRPC-Web understands refusals as gRPC only",
     ),
     Place(
         ConnectionRules(),
@@ -75,6 +81,11 @@ ORDER: tuple[Place, ...] = (
         BodyLimitFilter(),
         "after the limits, so that no body is held of a request that is refused anyway; before "
         "everything that reads bodies",
+    ),
+    Place(
+        Extensions(),
+        "after everything that protects: code and services of Plugins get only what may pass, and "
+        "see what the upstream would see",
     ),
     Place(
         BandwidthLimit(),

@@ -6,7 +6,7 @@ the xDS server would send, so these tests cover the data plane without a control
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -114,9 +114,14 @@ def simple(upstream: Address, **fields: Any) -> Gateway:
 class GatewayEnvoy:
     """The real Envoy serving a :class:`Gateway`."""
 
-    def __init__(self, served: Gateway, *, concurrency: int = 1) -> None:
+    def __init__(
+        self, served: Gateway, *, concurrency: int = 1, runtime: Mapping[str, int] | None = None
+    ) -> None:
         self.gateway = replace(served)
-        self.envoy = EnvoyProcess(static_bootstrap(build_snapshot(served)), concurrency=concurrency)
+        bootstrap = static_bootstrap(build_snapshot(served))
+        if runtime:
+            bootstrap.layered_runtime.layers.add(name="test").static_layer.update(runtime)
+        self.envoy = EnvoyProcess(bootstrap, concurrency=concurrency)
 
     def __enter__(self) -> Self:
         self.envoy.__enter__()

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from envoy.config.accesslog.v3 import accesslog_pb2 as accesslog_v3
+from envoy.config.core.v3 import config_source_pb2 as config_source_v3
 from envoy.config.core.v3 import substitution_format_string_pb2 as format_v3
 from envoy.extensions.access_loggers.file.v3 import file_pb2 as file_v3
+from envoy.extensions.access_loggers.open_telemetry.v3 import logs_service_pb2 as otlp_log_v3
 from envoy.extensions.access_loggers.stream.v3 import stream_pb2 as stream_v3
+from opentelemetry.proto.common.v1 import common_pb2 as otlp_common_v1
 
-from fluxgate.ir import AccessLogIR
-from fluxgate.xds import names
+from fluxgate.ir import Gateway, LogExportIR
+from fluxgate.xds import names, story
+from fluxgate.xds.otlp import grpc_service
 from fluxgate.xds.proto import any_of
 
 FIELDS: dict[str, str] = {
     "time": "%START_TIME%",
     "request_id": "%REQ(X-REQUEST-ID)%",
+    "trace_id": "%TRACE_ID%",
     "method": "%REQ(:METHOD)%",
-    # without its query: ?apikey= is a credential, and other queries may hold secrets too
-    "path": "%PATH(NQ:ORIG_OR_PATH)%",
+    "path": story.PATH,
     "host": "%REQ(:AUTHORITY)%",
     "protocol": "%PROTOCOL%",
     "status": "%RESPONSE_CODE%",
@@ -27,7 +31,9 @@ FIELDS: dict[str, str] = {
     "response_duration_ms": "%RESPONSE_DURATION%",
     "bytes_received": "%BYTES_RECEIVED%",
     "bytes_sent": "%BYTES_SENT%",
-    "route": "%ROUTE_NAME%",
+    "authentication": story.AUTHENTICATION,
+    "rate_limit": story.RATE_LIMIT,
+    "route": story.ROUTE,
     "upstream_cluster": "%UPSTREAM_CLUSTER%",
     "upstream_host": "%UPSTREAM_HOST%",
     "upstream_attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
@@ -41,20 +47,51 @@ FIELDS: dict[str, str] = {
 """Every field of a log line and Envoy's command operator that fills it; null when it has none."""
 
 
-def build_access_log(access_log: AccessLogIR) -> tuple[accesslog_v3.AccessLog, ...]:
-    """The access loggers of a connection manager: one, or none when the path is empty.
+def build_access_log(gateway: Gateway) -> tuple[accesslog_v3.AccessLog, ...]:
+    """The access loggers of a connection manager: for a file or standard output, and for OTLP."""
+    loggers = []
+    if gateway.access_log.path:
+        loggers.append(_written(gateway.access_log.path))
+    if gateway.log_export is not None:
+        loggers.append(_exported(gateway.log_export))
+    return tuple(loggers)
+
+
+def _written(path: str) -> accesslog_v3.AccessLog:
+    """The JSON log.
 
     Standard output is written through Envoy's own stream logger: opening ``/dev/stdout``
     as a file fails where the process has changed its user.
     """
-    if not access_log.path:
-        return ()
     log_format = format_v3.SubstitutionFormatString()
     log_format.json_format.update(FIELDS)
-    if access_log.path == "/dev/stdout":
+    if path == "/dev/stdout":
         stream = stream_v3.StdoutAccessLog(log_format=log_format)
-        return (
-            accesslog_v3.AccessLog(name="envoy.access_loggers.stdout", typed_config=any_of(stream)),
+        return accesslog_v3.AccessLog(
+            name="envoy.access_loggers.stdout", typed_config=any_of(stream)
         )
-    file = file_v3.FileAccessLog(path=access_log.path, log_format=log_format)
-    return (accesslog_v3.AccessLog(name="envoy.access_loggers.file", typed_config=any_of(file)),)
+    file = file_v3.FileAccessLog(path=path, log_format=log_format)
+    return accesslog_v3.AccessLog(name="envoy.access_loggers.file", typed_config=any_of(file))
+
+
+def _exported(export: LogExportIR) -> accesslog_v3.AccessLog:
+    """The same fields as attributes of OTLP log records, which carry the trace's and span's ids."""
+    config = otlp_log_v3.OpenTelemetryAccessLogConfig(disable_builtin_labels=True)
+    config.common_config.log_name = export.service_name
+    config.common_config.transport_api_version = config_source_v3.V3
+    config.common_config.grpc_service.CopyFrom(grpc_service(export.collector))
+    config.body.string_value = f"%REQ(:METHOD)% {story.PATH} %RESPONSE_CODE%"
+    # the record has a time and a trace of its own
+    for name, operator in FIELDS.items():
+        if name not in ("time", "trace_id"):
+            _add(config.attributes, name, operator)
+    for name, value in {**dict(export.resource), "service.name": export.service_name}.items():
+        _add(config.resource_attributes, name, value)
+    return accesslog_v3.AccessLog(
+        name="envoy.access_loggers.open_telemetry", typed_config=any_of(config)
+    )
+
+
+def _add(attributes: otlp_common_v1.KeyValueList, name: str, value: str) -> None:
+    attribute = attributes.values.add(key=name)
+    attribute.value.string_value = value

@@ -1,0 +1,39 @@
+"""A request's story in the words of spans and logs: who called, what limits said, where it went.
+
+Both are filled from the same operators (Envoy's substitution formatter), so that they never
+differ. Ids of keys, never keys; paths without their query, which may hold a credential.
+"""
+
+from __future__ import annotations
+
+from fluxgate.xds import names
+
+PATH = "%PATH(NQ:ORIG_OR_PATH)%"
+"""As the client sent it, without its query: ?apikey= is a credential, other queries may be too."""
+
+_AUTH = f"metadata.filter_metadata['{names.AUTH_METADATA}']"
+_SAID = f"'{names.AUTH_METADATA}' in metadata.filter_metadata"
+_OURS = "response.code_details != 'via_upstream'"
+
+AUTHENTICATION = (
+    f"%CEL({_OURS} && (response.code == 401 || response.code == 403) ? 'refused' : "
+    f"{_SAID} && 'key_id' in {_AUTH} ? 'verified' : 'none')%"
+)
+"""``refused`` by the gateway, ``verified``, or ``none``: nobody asked, or nobody had to answer."""
+
+RATE_LIMIT = (
+    "%CEL(response.code_details.endsWith('rate_limited') ? 'limited' : "
+    f"{_SAID} && ('plan' in {_AUTH} || 'anonymous_plan' in {_AUTH}) ? 'within' : "
+    # where there is no route, there is no metadata of it, and to ask for it is an error
+    f"has(xds.route_metadata) && '{names.PLAN_LIMIT_FILTER}' in xds.route_metadata.filter_metadata"
+    " ? 'within' : 'none')%"
+)
+"""``limited`` (refused), ``within`` the limit that counted it, or ``none``."""
+
+ROUTE = "%ROUTE_NAME%"
+"""The route that was taken (``route/<namespace>/<name>/<match>``); nothing where there was none."""
+
+
+def caller(field: str) -> str:
+    """One thing known of the verified caller: ``key_id``, ``tenant`` or ``plan``."""
+    return f"%DYNAMIC_METADATA({names.AUTH_METADATA}:{field})%"

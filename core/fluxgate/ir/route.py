@@ -124,10 +124,16 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class DirectResponse:
-    """Answer in the proxy itself, with a body of the error shape when there is a message."""
+    """Answer in the proxy itself, with a body of the error shape when there is a message.
+
+    With ``verbatim`` the message is the body as it is, of ``content_type``, whatever the status.
+    """
 
     status: int
     message: str = ""
+    content_type: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    verbatim: bool = False
 
 
 @dataclass(frozen=True, slots=True)

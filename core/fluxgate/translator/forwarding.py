@@ -106,8 +106,8 @@ def build_forward(
         timeout_ms = 0
         idle_ms = REALTIME_IDLE_MS if own_idle is None else duration_ms(own_idle)
     retry = spec.retry or policies.retry or forwarding.retry or scope.retry
-    rewrite = spec.rewrite
-    path = rewrite.path if rewrite else None
+    rewrites = [each for each in (spec.rewrite, policies.rewrite) if each]
+    path = next((each.path for each in rewrites if each.path), None)
     shares = forwarding.shares
     return Forward(
         destinations=forwarding.destinations,
@@ -116,7 +116,7 @@ def build_forward(
         retry=_retry(retry, spec.realtime) if retry and retry.attempts else None,
         mirrors=forwarding.mirrors,
         path_rewrite=build_path_rewrite(path) if path else None,
-        host_rewrite=(rewrite.host or "") if rewrite else "",
+        host_rewrite=next((each.host for each in rewrites if each.host), ""),
         hash_policy=shares.hash_policy,
         websocket=spec.realtime,
         overrides=shares.overrides,

@@ -64,3 +64,21 @@ PROBE_ROUTE_TABLE = "fluxgate-probe"
 """RouteConfiguration sent last, whose answer carries the snapshot's version."""
 
 PROBE_HEADER = "x-fluxgate-snapshot"
+
+ANSWER_METADATA = "fluxgate.answer"
+"""Metadata of a route: ``verbatim``, its direct response keeps the body as it is."""
+
+TERMINATION_FILTER = "fluxgate.termination"
+"""Filter that answers for routes in maintenance."""
+
+COMPRESSION_FILTER = "fluxgate.compression"
+"""Filter and ECDS resource that compress answers."""
+
+TRANSFORM_FILTER = "fluxgate.transform"
+"""Filter and ECDS resource that change queries and bodies."""
+
+HEADER_MUTATION_FILTER = "envoy.filters.http.header_mutation"
+FAULT_FILTER = "envoy.filters.http.fault"
+
+ANSWERED_HEADER = "x-fluxgate-answered"
+"""Between two filters on the way of an answer: how it came about, and the request's id."""

@@ -17,7 +17,12 @@ from fluxgate.ir import (
     WeightedCluster,
 )
 from fluxgate.xds.httpfilters.base import HTTPFilter
-from fluxgate.xds.route_action import build_direct_response, build_forward, build_redirect
+from fluxgate.xds.route_action import (
+    add_answer_headers,
+    build_direct_response,
+    build_forward,
+    build_redirect,
+)
 from fluxgate.xds.route_match import build_matches, header_matcher
 
 
@@ -68,6 +73,7 @@ def clusters_of(route: HTTPRoute) -> tuple[str, ...]:
 def _set_action(message: route_v3.Route, route: HTTPRoute, action: RouteAction) -> None:
     if isinstance(action, DirectResponse):
         message.direct_response.CopyFrom(build_direct_response(action))
+        add_answer_headers(message, action)
     elif isinstance(action, Redirect):
         message.redirect.CopyFrom(build_redirect(action))
     else:

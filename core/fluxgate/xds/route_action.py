@@ -25,6 +25,7 @@ from fluxgate.ir import (
     StickyCookie,
 )
 from fluxgate.routing.path import literal_prefix, normalise_prefix
+from fluxgate.xds import names
 from fluxgate.xds.proto import any_of, duration, uint32
 
 _MILLION = 1_000_000
@@ -44,6 +45,18 @@ def build_direct_response(action: DirectResponse) -> route_v3.DirectResponseActi
     if action.message:
         message.body.inline_string = action.message
     return message
+
+
+def add_answer_headers(message: route_v3.Route, action: DirectResponse) -> None:
+    """The headers of a direct response, and the mark that keeps its body as it is."""
+    content_type = (("content-type", action.content_type),) if action.content_type else ()
+    for name, value in (*content_type, *action.headers):
+        message.response_headers_to_add.add(
+            header=core_v3.HeaderValue(key=name, value=value.replace("%", "%%")),
+            append_action=core_v3.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
+        )
+    if action.verbatim:
+        message.metadata.filter_metadata[names.ANSWER_METADATA]["verbatim"] = True
 
 
 _REDIRECT_CODES = {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fluxgate.api.v1alpha1 import Model, Route
 from fluxgate.api.v1alpha1.extensions import ExtensionType
 from fluxgate.api.v1alpha1.policy import CircuitBreaker, Cors, Retry, SecretRef, Timeouts
-from fluxgate.api.v1alpha1.route import BackendRef, RouteAuth
+from fluxgate.api.v1alpha1.route import BackendRef, Rewrite, RouteAuth
 from fluxgate.ir import RouteAction, RoutePolicy, Shared
 from fluxgate.resources import ObjectRef
 from fluxgate.secret import SecretBytes
@@ -48,6 +48,7 @@ class Policies:
     circuit_breaker: CircuitBreaker | None = None
     action: RouteAction | None = None
     """What the route does instead of forwarding."""
+    rewrite: Rewrite | None = None
     credentials: tuple[str, ...] = ()
     """Classes of credentials that a policy verifies (:data:`fluxgate.ir.policies.access.STRENGTH`)."""
     on_route: tuple[RoutePolicy, ...] = ()

@@ -30,7 +30,6 @@ NO_EFFECT: Mapping[str, tuple[Unused, ...]] = MappingProxyType(
     {
         "GatewayConfig": (
             Unused("spec.logging.level"),
-            Unused("spec.tracing"),
             Unused("spec.exposure", standalone=True),
         ),
         "Route": (Unused("spec.workspace"),),

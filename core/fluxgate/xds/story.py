@@ -35,5 +35,5 @@ ROUTE = "%ROUTE_NAME%"
 
 
 def caller(field: str) -> str:
-    """One thing known of the verified caller: ``key_id``, ``tenant`` or ``plan``."""
+    """One thing known of the verified caller: ``key_id``, ``tenant``, ``credential``, ``plan``."""
     return f"%DYNAMIC_METADATA({names.AUTH_METADATA}:{field})%"

@@ -48,6 +48,7 @@ ATTRIBUTES: dict[str, str] = {
     "fluxgate.auth.result": story.AUTHENTICATION,
     "fluxgate.auth.key_id": story.caller("key_id"),
     "fluxgate.auth.tenant": story.caller("tenant"),
+    "fluxgate.auth.credential": story.caller("credential"),
     "fluxgate.rate_limit.result": story.RATE_LIMIT,
     "fluxgate.rate_limit.plan": story.caller("plan"),
     "fluxgate.route": story.ROUTE,

@@ -47,7 +47,6 @@ def test_every_listed_path_is_a_field():
     ("made", "path"),
     [
         (edge(logging={"level": "debug"}), "spec.logging.level"),
-        (edge(tracing={"endpoint": "http://127.0.0.1:4317"}), "spec.tracing"),
         (edge(exposure={"kind": "Ingress"}), "spec.exposure"),
         (obj("Backend", "b", {"url": "http://127.0.0.1:1", "weight": 3}), "spec.weight"),
         (obj("Tenant", "t", {"environment": "Test"}), "spec.environment"),

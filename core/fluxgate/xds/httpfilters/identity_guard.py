@@ -2,7 +2,8 @@
 
 What the gateway says about who is calling is remembered before the first extension runs, and
 said again behind the last one: whatever a script, a module or a service did to these headers, the
-upstream sees what authentication found. The memory is filter state that nobody can overwrite.
+upstream sees what authentication found. The memory is filter state, which none of them can reach:
+scripts and modules do not get the functions for it.
 
 Protos: envoy.extensions.filters.http.set_filter_state.v3.Config,
 envoy.extensions.filters.http.header_mutation.v3.HeaderMutation.
@@ -32,7 +33,6 @@ def remember_identity() -> set_state_v3.Config:
                     text_format_source=core_v3.DataSource(inline_string=f"%REQ({header})%"),
                     omit_empty_values=True,
                 ),
-                read_only=True,
                 skip_if_empty=True,
             )
             for header in names.IDENTITY_HEADERS

@@ -71,7 +71,10 @@ local function restrict(handle)
     end
   end
   methods.httpCall = limited(methods.httpCall)
-  local metadata = getmetatable(handle:streamInfo():dynamicMetadata())
+  local stream = handle:streamInfo()
+  -- the gateway remembers there who is calling
+  getmetatable(stream).filterState = nil
+  local metadata = getmetatable(stream:dynamicMetadata())
   local set = metadata.set
   metadata.set = function(self, filter, ...)
     if string.find(filter, "^fluxgate") or string.find(filter, "^envoy") then

@@ -47,7 +47,7 @@ class ExtProcConfig(Model):
     timeout: Duration = Field(default="200ms", description="For each answer of the service.")
     failure_mode: Literal["Closed", "Open"] = Field(
         default="Closed",
-        description="Closed: no answer in time, or an error, ends the request with 503. "
+        description="Closed: an error ends the request with 503, no answer in time with 504. "
         "Open: the message goes on as it is.",
     )
     request: ProcessedMessage = ProcessedMessage(headers=True)
@@ -85,5 +85,8 @@ timeout: 500ms
 request: {headers: true, body: Buffered}
 response: {headers: true, body: Buffered}
 """,
-    errors=((503, "the service is away, late or wrong, and failureMode is Closed"),),
+    errors=(
+        (503, "the service is away or answers with an error, and failureMode is Closed"),
+        (504, "the service does not answer in time, and failureMode is Closed"),
+    ),
 )

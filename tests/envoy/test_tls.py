@@ -1,6 +1,5 @@
 """TLS towards clients and towards upstreams, with certificates from secrets."""
 
-import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.certificates import Authority, Pair
 from support.gateway import GatewayEnvoy, cluster, forward, gateway, route, simple
+from support.tls import get, handshake, trusting
 from support.upstream import EchoUpstream
 
 from fluxgate.ir import CertificateIR, ClusterTLS, EndpointIR, Gateway, ListenerIR, ListenerTLSIR
@@ -38,32 +38,6 @@ def secret(name: str, pair: Pair) -> CertificateIR:
 def https(name: str = "http", *server_names: str, **tls: object) -> ListenerIR:
     terminated = ListenerTLSIR(**{"certificates": (f"{name}-tls",), **tls})
     return ListenerIR(name, "127.0.0.1", 8443, "main", server_names, terminated)
-
-
-def trusting(authority: Authority, *alpn: str) -> ssl.SSLContext:
-    context = ssl.create_default_context(cadata=authority.pem.decode())
-    if alpn:
-        context.set_alpn_protocols(list(alpn))
-    return context
-
-
-@contextmanager
-def handshake(port: int, context: ssl.SSLContext, name: str) -> Iterator[ssl.SSLSocket]:
-    with (
-        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
-        context.wrap_socket(plain, server_hostname=name) as secured,
-    ):
-        yield secured
-
-
-def get(port: int, context: ssl.SSLContext, name: str) -> bytes:
-    with handshake(port, context, name) as secured:
-        request = f"GET / HTTP/1.1\r\nhost: {name}\r\nconnection: close\r\n\r\n"
-        secured.sendall(request.encode())
-        answer = b""
-        while chunk := secured.recv(65536):
-            answer += chunk
-        return answer
 
 
 def terminating(echo: EchoUpstream, authority: Authority, **tls: object) -> Gateway:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -38,13 +38,15 @@ class Authority:
         certificate = builder.sign(self._key, hashes.SHA256())
         self.pem = certificate.public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, *names: str, client: bool = False, organization: str = "") -> Pair:
+    def issue(
+        self, *names: str, client: bool = False, organization: str = "", rsa: bool = False
+    ) -> Pair:
         """A certificate for these DNS names, IP addresses, URIs or mail addresses, for a server or a client.
 
         The first is the common name: the user's name at an API server, where
         ``organization`` is the user's group.
         """
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = _rsa_key() if rsa else ec.generate_private_key(ec.SECP256R1())
         attributes = [x509.NameAttribute(NameOID.COMMON_NAME, names[0])]
         if organization:
             attributes.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization))
@@ -111,8 +113,12 @@ class Authority:
         return response.public_bytes(serialization.Encoding.DER)
 
 
+def _rsa_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 ) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.UTC)
     return (

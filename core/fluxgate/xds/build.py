@@ -144,7 +144,8 @@ def _make_listeners(gateway: Gateway) -> tuple[SnapshotResource, ...]:
     def bound_to(listener: ListenerIR) -> tuple[str, int]:
         return listener.address, listener.port
 
-    ordered = sorted(gateway.listeners, key=lambda each: (*bound_to(each), each.name))
+    # of one address in the order given, so that one more at the end keeps the name of the first
+    ordered = sorted(gateway.listeners, key=bound_to)
     groups = [tuple(group) for _, group in groupby(ordered, key=bound_to)]
     made = [_listener_resource(gateway, group, build_listener(gateway, group)) for group in groups]
     made += [

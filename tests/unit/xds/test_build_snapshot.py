@@ -161,12 +161,12 @@ def test_a_listener_without_its_route_table_is_inconsistent() -> None:
         build_snapshot(gateway(route_tables=(RouteTable("other", ()),)))
 
 
-def test_listeners_of_one_address_share_one_envoy_listener() -> None:
+def test_listeners_of_one_address_share_one_envoy_listener_named_for_the_first() -> None:
     one = ListenerIR("a", "127.0.0.1", 8443, "main", ("a.example.com",), ListenerTLSIR(("a",)))
     two = ListenerIR("b", "127.0.0.1", 8443, "main", ("b.example.com",), ListenerTLSIR(("b",)))
     certificates = tuple(CertificateIR(name, ORIGIN, b"pem") for name in "ab")
     made = build_snapshot(gateway(listeners=(two, one), certificates=certificates))
-    assert list(made.of_type(typeurl.LISTENER)) == ["a"]
+    assert list(made.of_type(typeurl.LISTENER)) == ["b"]
 
 
 def test_origins_lead_back_to_the_objects() -> None:

@@ -78,10 +78,10 @@ def translated(*documents: Document) -> Translation:
 class Documents(GatewayEnvoy):
     """The real Envoy with what the documents say, and the conditions of the objects."""
 
-    def __init__(self, *documents: Document, concurrency: int = 1) -> None:
+    def __init__(self, *documents: Document, concurrency: int = 1, zone: str = "") -> None:
         self.translation = translated(*documents)
         (served,) = self.translation.gateways.values()
-        super().__init__(served, concurrency=concurrency)
+        super().__init__(served, concurrency=concurrency, zone=zone)
 
     def condition(self, kind: str, name: str, of: str = "Accepted") -> Condition:
         """One condition of an object in the namespace ``default``."""

@@ -30,6 +30,7 @@ from fluxgate.ir import (
 )
 from fluxgate.resources import ObjectRef
 from fluxgate.xds.build import build_snapshot
+from fluxgate.xds.locality import set_zone
 from fluxgate.xds.static import static_bootstrap
 from support.client import HeaderPairs, Response, request
 from support.envoy import EnvoyProcess
@@ -115,10 +116,16 @@ class GatewayEnvoy:
     """The real Envoy serving a :class:`Gateway`."""
 
     def __init__(
-        self, served: Gateway, *, concurrency: int = 1, runtime: Mapping[str, int] | None = None
+        self,
+        served: Gateway,
+        *,
+        concurrency: int = 1,
+        runtime: Mapping[str, int] | None = None,
+        zone: str = "",
     ) -> None:
         self.gateway = replace(served)
         bootstrap = static_bootstrap(build_snapshot(served))
+        set_zone(bootstrap, zone)
         if runtime:
             bootstrap.layered_runtime.layers.add(name="test").static_layer.update(runtime)
         self.envoy = EnvoyProcess(bootstrap, concurrency=concurrency)

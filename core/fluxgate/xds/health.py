@@ -23,6 +23,8 @@ def build_health_check(check: ActiveCheck, protocol: str) -> health_check_v3.Hea
     message = health_check_v3.HealthCheck(
         timeout=duration(check.timeout_ms),
         interval=duration(check.interval_ms),
+        # Envoy asks pools that had no traffic once a minute only
+        no_traffic_interval=duration(check.interval_ms),
         healthy_threshold=uint32(check.healthy_threshold),
         unhealthy_threshold=uint32(check.unhealthy_threshold),
     )

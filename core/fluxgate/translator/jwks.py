@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -33,11 +34,12 @@ _ED25519_BYTES = 32
 _MAX_KEYS = 100
 
 
-def read_jwks(text: bytes, algorithms: Collection[str], *, secret: bool) -> bytes:
+@lru_cache(maxsize=256)
+def read_jwks(text: bytes, algorithms: tuple[str, ...], *, secret: bool) -> bytes:
     """The key set ``text`` with nothing but what verification needs.
 
     Every key must name one of ``algorithms``. With ``secret`` it may hold symmetric keys.
-    Raises ``ValueError`` with what is wrong.
+    Raises ``ValueError`` with what is wrong. Remembered, because every route of a Plugin asks.
     """
     try:
         document = json.loads(text)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 from fluxgate.api.v1alpha1 import Model, duration_ms
 from fluxgate.api.v1alpha1.base import (
@@ -19,6 +20,7 @@ from fluxgate.api.v1alpha1.patterns import LINE_PATTERN
 from fluxgate.api.v1alpha1.policy import SecretRef
 from fluxgate.api.v1alpha1.route import BackendRef
 from fluxgate.api.v1alpha1.rules import Rule, how_many, unique, unique_by
+from fluxgate.translator.jwks import read_jwks
 from fluxgate.xds import names
 
 RESERVED_HEADERS = frozenset(
@@ -275,6 +277,18 @@ class JwtProviderConfig(Model):
             lambda self: unique(each.header.lower() for each in self.claim_headers),
         ),
     )
+
+    @model_validator(mode="after")
+    def _check_keys_in_place(self) -> Self:
+        if self.jwks.inline is not None:
+            try:
+                read_jwks(self.jwks.inline.encode(), self.algorithms, secret=False)
+            except ValueError as error:
+                problems = (("jwks.inline", str(error)),)
+                raise PydanticCustomError(
+                    "rules", "{text}", {"text": str(error), "problems": problems}
+                ) from None
+        return self
 
 
 class JwtAuthConfig(Model):

@@ -30,7 +30,7 @@ _MESSAGES: dict[str, type[Message]] = {
     typeurl.LISTENER: listener_v3.Listener,
     typeurl.ROUTE: route_config_v3.RouteConfiguration,
 }
-_SECRETS = {"private_key"}
+_SECRETS = {"private_key", "generic_secret"}
 
 CONSTANT = {
     "access_log",
@@ -60,7 +60,7 @@ def dump_statuses(statuses: Mapping[ObjectRef, ObjectStatus]) -> str:
 def dump_snapshot(snapshot: Snapshot, *, hidden: Iterable[str] = ()) -> str:
     """Every lasting resource by type and name; fields named in ``hidden`` are left out.
 
-    Private keys are never shown. Lua code is left out: it is reviewed where it is written.
+    Private keys and generic secrets are never shown. Lua code is left out: it is reviewed where it is written.
     """
     away = {*hidden, *_SECRETS}
     return _yaml(

@@ -127,7 +127,8 @@ def build_connection_manager(
 ) -> hcm_v3.HttpConnectionManager:
     """The ``HttpConnectionManager`` of one listener."""
     manager = hcm_v3.HttpConnectionManager(
-        stat_prefix=listener.name,
+        # a dot would end what Prometheus gets as the label of the listener
+        stat_prefix=listener.name.replace(".", "_"),
         codec_type=hcm_v3.HttpConnectionManager.AUTO,
         rds=hcm_v3.Rds(config_source=ads(), route_config_name=listener.route_table),
         access_log=build_access_log(gateway),
@@ -190,7 +191,8 @@ def strip_identity(manager: hcm_v3.HttpConnectionManager) -> None:
     """
     mutation = early_header_mutation_v3.HeaderMutation(
         mutations=[
-            mutation_rules_v3.HeaderMutation(remove=header) for header in names.IDENTITY_HEADERS
+            mutation_rules_v3.HeaderMutation(remove=header)
+            for header in (*names.IDENTITY_HEADERS, names.ID_TOKEN_HEADER)
         ]
     )
     manager.early_header_mutation_extensions.add(

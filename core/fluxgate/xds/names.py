@@ -27,6 +27,15 @@ BASIC_AUTH_SLOT = "fluxgate.basic_auth"
 BASIC_AUTH_FILTER = "envoy.filters.http.basic_auth"
 """Slot and filter that check names and passwords."""
 
+OIDC_FILTER = "fluxgate.oidc"
+"""Filter that lets people log in."""
+
+OIDC_SESSION_FILTER = "fluxgate.oidc_session"
+"""Filter and ECDS resource that say whose session it is."""
+
+ID_TOKEN_HEADER = "x-fluxgate-id-token"  # noqa: S105 - a header
+"""How the one tells the other; removed from every request before anything else."""
+
 CONNECTION_RULES_FILTER = "fluxgate.connection_rules"
 """Filter that admits callers by address and client certificate."""
 

@@ -25,9 +25,10 @@ from envoy.extensions.transport_sockets.tls.v3 import secret_pb2 as secret_v3
 from envoy.extensions.transport_sockets.tls.v3 import tls_pb2 as tls_v3
 
 from fluxgate.snapshot import Snapshot, SnapshotResource
-from fluxgate.xds import typeurl
+from fluxgate.xds import names, typeurl
 from fluxgate.xds.listener import HTTP_CONNECTION_MANAGER
 from fluxgate.xds.proto import any_of
+from fluxgate.xds.static_secrets import use_static_secrets
 from fluxgate.xds.stats import stats_matcher
 
 
@@ -179,6 +180,8 @@ class _Inliner:
         table = route_config_v3.RouteConfiguration(name=name)
         if name in self._tables:
             table = route_config_v3.RouteConfiguration.FromString(self._tables[name].payload)
+            if names.OIDC_FILTER.encode() in self._tables[name].payload:
+                use_static_secrets(table)
         # as over RDS: whether every cluster is there is the snapshot's own check
         table.validate_clusters.value = False
         return table

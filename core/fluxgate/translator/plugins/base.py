@@ -110,6 +110,15 @@ class Context:
             raise PolicyError(path, f"{ref} has no key {key!r}; its keys: {known}")
         return secret.data[key]
 
+    def optional_secret(self, reference: SecretRef, path: str, key: str) -> SecretBytes | None:
+        """As :meth:`secret`; None when the Secret has no such key."""
+        ref = ObjectRef("Secret", self.owner.namespace, reference.name)
+        secret = self.lookups.secret(ref)
+        if secret is not None and key not in secret.data:
+            self.used.add(ref)
+            return None
+        return self.secret(reference, path, key)
+
     def certificate(self, reference: SecretRef, path: str) -> CertificateUse:
         """A certificate with its key, for SDS; put the result among the shared objects."""
         self.used.add(ObjectRef("Secret", self.owner.namespace, reference.name))

@@ -21,6 +21,8 @@ from fluxgate.xds.httpfilters.extensions import Extensions
 from fluxgate.xds.httpfilters.global_limit import GlobalLimit
 from fluxgate.xds.httpfilters.grpc_web import GrpcWebBridge
 from fluxgate.xds.httpfilters.jwt_auth import JwtAuthentication
+from fluxgate.xds.httpfilters.oidc import OidcLogin
+from fluxgate.xds.httpfilters.oidc_session import OidcSession
 from fluxgate.xds.httpfilters.plan_limit import PlanLimit
 from fluxgate.xds.httpfilters.router import Router
 
@@ -51,6 +53,15 @@ ORDER: tuple[Place, ...] = (
         CsrfProtection(),
         "before any credential, too: a change that another site caused is refused whoever is "
         "logged in",
+    ),
+    Place(
+        OidcLogin(),
+        "before keys and tokens, while they still stand in their headers: who brings one is not "
+        "sent to log in where it is enough",
+    ),
+    Place(
+        OidcSession(),
+        "right behind the login, whose ID token it reads and takes away",
     ),
     Place(
         ApiKeyAuth(),

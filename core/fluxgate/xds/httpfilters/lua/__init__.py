@@ -32,3 +32,15 @@ ACCESS = _source("access.lua")
 
 EXTENSION = _source("extension.lua")
 """Runs a Plugin's script apart from the rest; comes after ``SOURCE`` and its limits."""
+
+JSON = _source("json.lua")
+"""Defines ``json_decode``."""
+
+OIDC_SESSION = _source("oidc_session.lua")
+"""Defines ``envoy_on_request``; comes last, after ``JSON`` and the names of metadata and header."""
+
+TERMINATION = _source("termination.lua")
+"""Defines ``envoy_on_request``; comes after ``SHA256`` and ``ADDRESS``."""
+
+TRANSFORM = "\n".join(_source(f"{name}.lua") for name in ("json", "json_changes", "transform"))
+"""Defines ``envoy_on_request`` and ``envoy_on_response``; comes after the names it uses."""

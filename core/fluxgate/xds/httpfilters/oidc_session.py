@@ -33,7 +33,7 @@ def session_source() -> str:
         f'local CREDENTIAL_METADATA = "{names.CREDENTIAL_METADATA}"\n'
         f'local ID_TOKEN_HEADER = "{names.ID_TOKEN_HEADER}"\n'
     )
-    return f"{data}\n{lua.JSON}\n{lua.OIDC_SESSION}"
+    return f"{data}\n{lua.JSON_VALUES}\n{lua.OIDC_SESSION}"
 
 
 class OidcSession:

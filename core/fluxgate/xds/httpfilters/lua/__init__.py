@@ -33,11 +33,11 @@ ACCESS = _source("access.lua")
 EXTENSION = _source("extension.lua")
 """Runs a Plugin's script apart from the rest; comes after ``SOURCE`` and its limits."""
 
-JSON = _source("json.lua")
+JSON_VALUES = _source("json_values.lua")
 """Defines ``json_decode``."""
 
 OIDC_SESSION = _source("oidc_session.lua")
-"""Defines ``envoy_on_request``; comes last, after ``JSON`` and the names of metadata and header."""
+"""Defines ``envoy_on_request``; comes last, after ``JSON_VALUES`` and the names of metadata and header."""
 
 TERMINATION = _source("termination.lua")
 """Defines ``envoy_on_request``; comes after ``SHA256`` and ``ADDRESS``."""

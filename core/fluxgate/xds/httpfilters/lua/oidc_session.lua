@@ -1,7 +1,7 @@
 -- Says in CREDENTIAL_METADATA whose session this is, by the ID token that the oauth2 filter before this
 -- one took out of the session's cookies. Its signature is not checked: it came from the token endpoint over
 -- verified TLS (OpenID Connect Core 1.0, 3.1.3.7, 6), and the cookies are encrypted and signed by the
--- gateway. json.lua, CREDENTIAL_METADATA and ID_TOKEN_HEADER are defined in front of this file.
+-- gateway. json_values.lua, CREDENTIAL_METADATA and ID_TOKEN_HEADER are defined in front of this file.
 
 local REMEMBERED = 1024
 local LONGEST, LONGEST_LIST = 256, 8192

@@ -59,19 +59,27 @@ class OwnBootstrap:
         if not self._probe_port or why_not(_LOOPBACK, self._probe_port):
             self._probe_port = free_port()
         envoy, probe = self._settings.envoy, (_LOOPBACK, self._probe_port)
-        admin = self._state.path / "envoy-admin.sock"
+        admin = self._admin()
         return render_bootstrap(
             BootstrapOptions(
                 node_id=self._settings.node_id,
                 gateway=FLEET,
                 xds_host=_LOOPBACK,
                 xds_port=self.xds_port,
-                admin=admin if envoy.admin_port is None else (_LOOPBACK, envoy.admin_port),
+                admin=admin,
                 concurrency=self.workers,
                 probe=probe,
+                metrics=envoy.metrics,
                 probe_listener=MessageToDict(build_probe_listener(*probe)),
                 stats_matcher=MessageToDict(stats_matcher()),
                 max_connections=envoy.max_connections,
                 max_heap_bytes=envoy.max_heap_bytes,
             )
         )
+
+    def _admin(self) -> tuple[str, int] | Path:
+        """Where the admin interface listens; metrics are fetched from a place known beforehand."""
+        port, metrics = self._settings.envoy.admin_port, self._settings.envoy.metrics
+        if port is None or (port == 0 and metrics is not None):
+            return self._state.path / "envoy-admin.sock"
+        return _LOOPBACK, port

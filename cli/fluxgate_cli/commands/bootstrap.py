@@ -11,6 +11,7 @@ from google.protobuf.json_format import MessageToDict
 
 from fluxgate.xds.probe import build_probe_listener
 from fluxgate.xds.stats import stats_matcher
+from fluxgate_cli.addresses import split_address
 from fluxgate_cli.errors import UsageError
 from fluxgate_cli.files import write_atomically
 from fluxgate_cli.output import print_data
@@ -65,6 +66,10 @@ def bootstrap(
             help="HOST:PORT where the control plane can ask this Envoy what it serves.",
         ),
     ] = "",
+    metrics_address: Annotated[
+        str,
+        typer.Option("--metrics-address", help="HOST:PORT where Prometheus may scrape this Envoy."),
+    ] = "",
     concurrency: Annotated[
         int, typer.Option("--envoy-concurrency", min=1, help="Worker threads of this Envoy.")
     ] = 1,
@@ -91,6 +96,7 @@ def bootstrap(
     token = None if token_folder is None else _token(token_folder, tls_server_name or host)
     tls = None if token is not None else _tls(host, files, tls_server_name)
     probe = split_address(probe_address, "--probe-address") if probe_address else None
+    metrics = split_address(metrics_address, "--metrics-address") if metrics_address else None
     listener = None if probe is None else MessageToDict(build_probe_listener(*probe))
     text = render_bootstrap(
         BootstrapOptions(
@@ -104,6 +110,7 @@ def bootstrap(
             xds_token=token,
             probe=probe,
             probe_listener=listener,
+            metrics=metrics,
             stats_matcher=MessageToDict(stats_matcher()),
         )
     )
@@ -111,15 +118,6 @@ def bootstrap(
         print_data(text)
     else:
         write_atomically(output, text)
-
-
-def split_address(text: str, option: str) -> tuple[str, int]:
-    """Host and port of ``HOST:PORT`` or ``[IPV6]:PORT``. Raises :class:`UsageError`."""
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        raise UsageError(f"{option} {text!r} is not HOST:PORT", "Write for example 10.0.0.5:18000.")
-    return host, int(port)
 
 
 def _token(folder: Path, server_name: str) -> TokenIdentity:

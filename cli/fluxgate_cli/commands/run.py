@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from fluxgate_cli import options
+from fluxgate_cli.addresses import split_address
 from fluxgate_cli.errors import UsageError
 from fluxgate_cli.logs import LogFormat, LogLevel, make_logger
 from fluxgate_cli.output import console, print_data, say
@@ -31,6 +32,10 @@ def run(
         int,
         typer.Option("--envoy-admin-port", min=0, max=65535, help="On loopback; 0 is a free one."),
     ] = 0,
+    metrics_address: Annotated[
+        str,
+        typer.Option("--metrics-address", help="HOST:PORT where Prometheus may scrape Envoy."),
+    ] = "",
     xds_port: Annotated[
         int, typer.Option("--xds-port", min=0, max=65535, help="On loopback; 0 is a free one.")
     ] = 0,
@@ -70,6 +75,9 @@ def run(
             concurrency=envoy_concurrency,
             admin_port=admin_port,
             drain_seconds=drain_seconds,
+            metrics=split_address(metrics_address, "--metrics-address")
+            if metrics_address
+            else None,
         ),
     )
     is_json = log_format is LogFormat.JSON

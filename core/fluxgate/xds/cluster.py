@@ -34,6 +34,8 @@ def build_cluster(cluster: Cluster, *, ca_bundle: str) -> cluster_v3.Cluster:
     """
     message = cluster_v3.Cluster(
         name=cluster.name,
+        # in the names of statistics a dot ends what Prometheus gets as the label of the cluster
+        alt_stat_name=cluster.name.replace(".", "_") if "." in cluster.name else "",
         connect_timeout=duration(cluster.connect_timeout_ms),
         # without it an endpoint that was removed stays until a health check fails
         ignore_health_on_host_removal=True,

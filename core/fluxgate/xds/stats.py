@@ -11,6 +11,9 @@ PREFIXES = (
     "control_plane.",
     "listener.",
     "http.",
+    "plan_limit.",
+    "tracing.",
+    "access_logs.",
 )
 """Families whose size does not grow with the number of routes and upstreams."""
 

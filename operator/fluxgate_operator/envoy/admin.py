@@ -83,7 +83,7 @@ class EnvoyAdmin:
         return tuple(found)
 
     async def active_requests(
-        self, ignored_prefixes: tuple[str, ...] = ("admin", "fluxgate-probe")
+        self, ignored_prefixes: tuple[str, ...] = ("admin", "fluxgate-probe", "fluxgate-metrics")
     ) -> int:
         """Requests in flight over all connection managers (``downstream_rq_active``)."""
         text = await self._get(r"/stats?filter=^http\..*downstream_rq_active$")

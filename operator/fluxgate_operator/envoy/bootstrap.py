@@ -27,6 +27,7 @@ from envoy.extensions.transport_sockets.tls.v3 import tls_pb2 as tls_v3
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2 as http_v3
 from google.protobuf.json_format import MessageToDict
 
+from fluxgate.xds.metrics import build_admin_cluster, build_metrics_listener
 from fluxgate.xds.proto import any_of, duration
 from fluxgate_operator.envoy.token_identity import TokenIdentity, identify
 
@@ -59,7 +60,7 @@ class BootstrapOptions:
     ``gateway`` becomes ``node.cluster``, by which the control plane knows what to send.
     ``xds_tls`` None is plain text, for loopback only, unless ``xds_token`` says that Envoy
     proves itself by a ServiceAccount's token. ``admin`` is (address, port) or
-    the path of a Unix socket. ``probe`` is (address, port). ``probe_listener`` and
+    the path of a Unix socket. ``probe`` and ``metrics`` are (address, port). ``probe_listener`` and
     ``stats_matcher`` are in protobuf's JSON form, because the pure core builds them.
     ``more_xds`` are (address, port) of further replicas of the control plane: Envoy goes to
     another one when the one it talks to is gone, and keeps what it has meanwhile.
@@ -75,6 +76,7 @@ class BootstrapOptions:
     xds_token: TokenIdentity | None = None
     probe: tuple[str, int] | None = None
     probe_listener: Mapping[str, Any] | None = None
+    metrics: tuple[str, int] | None = None
     stats_matcher: Mapping[str, Any] | None = None
     max_connections: int = 50_000
     max_heap_bytes: int | None = None
@@ -92,6 +94,9 @@ def build_bootstrap(options: BootstrapOptions) -> dict[str, Any]:
         deferred_stat_options={"enable_deferred_creation_stats": True},
     )
     message.static_resources.clusters.append(_xds_cluster(options))
+    if options.metrics is not None:
+        message.static_resources.listeners.append(build_metrics_listener(*options.metrics))
+        message.static_resources.clusters.append(build_admin_cluster(message.admin.address))
     static = message.layered_runtime.layers.add(name="fluxgate")
     static.static_layer.update(RUNTIME)
     message.layered_runtime.layers.add(name="admin").admin_layer.SetInParent()
@@ -103,7 +108,8 @@ def build_bootstrap(options: BootstrapOptions) -> dict[str, Any]:
     if options.xds_token is not None:
         identify(result["staticResources"]["clusters"][0], options.xds_token)
     if options.probe_listener is not None:
-        result["staticResources"]["listeners"] = [dict(options.probe_listener)]
+        listeners = result["staticResources"].setdefault("listeners", [])
+        listeners.append(dict(options.probe_listener))
     if options.stats_matcher is not None:
         result["statsConfig"] = {"statsMatcher": dict(options.stats_matcher)}
     return result

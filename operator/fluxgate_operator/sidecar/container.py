@@ -29,6 +29,8 @@ from fluxgate_operator.sidecar.settings import (
     IMAGE,
     MEMORY,
     MEMORY_LIMIT,
+    METRICS_PORT,
+    METRICS_PORT_NAME,
     PREFIX,
     PROBE_PORT,
     RUN_VOLUME,
@@ -76,6 +78,7 @@ def sidecar_container(
         "restartPolicy": "Always",
         "command": ["envoy"],
         "args": _arguments(namespace, gateway, settings),
+        "ports": [{"name": METRICS_PORT_NAME, "containerPort": METRICS_PORT, "protocol": "TCP"}],
         "env": [_field("POD_NAME", "metadata.name"), _field("POD_IP", "status.podIP")],
         "resources": _resources(annotations, settings),
         "securityContext": {
@@ -110,6 +113,7 @@ def _arguments(namespace: str, gateway: str, settings: SidecarSettings) -> list[
             concurrency=settings.concurrency,
             probe=probe,
             probe_listener=MessageToDict(build_probe_listener(*probe)),
+            metrics=("$(POD_IP)", METRICS_PORT),
             stats_matcher=MessageToDict(stats_matcher()),
             metadata=trust_metadata(settings.ca_pem.encode(), namespace),
         )

@@ -15,7 +15,13 @@ from fluxgate_operator.sidecar.container import (
     sidecar_container,
     sidecar_volumes,
 )
-from fluxgate_operator.sidecar.settings import CONTAINER, GATEWAY, PROBE_PORT, SidecarSettings
+from fluxgate_operator.sidecar.settings import (
+    CONTAINER,
+    GATEWAY,
+    METRICS_PORT,
+    PROBE_PORT,
+    SidecarSettings,
+)
 from fluxgate_xds.tokens import TokenIdentity
 
 Patch = list[dict[str, Any]]
@@ -110,7 +116,7 @@ def _check(pod: Mapping[str, Any], config: GatewayConfig) -> None:
             "a pod with hostNetwork cannot have a sidecar: its loopback is the machine's"
         )
     ours = {each.port: f"listener {each.name}" for each in config.spec.listeners}
-    ours[PROBE_PORT] = "the probe"
+    ours |= {PROBE_PORT: "the probe", METRICS_PORT: "its metrics"}
     for container in [*(spec.get("initContainers") or []), *spec["containers"]]:
         for port in container.get("ports") or []:
             number = port["containerPort"]

@@ -18,7 +18,7 @@ ResourceAttributes = Annotated[
 ]
 """OpenTelemetry resource attributes, for example ``deployment.environment.name: staging``."""
 
-_COLLECTOR = "The collector, for example http://otel-collector.observability:4317."
+_COLLECTOR = "The collector, for example http://otel-collector.example.com:4317."
 
 
 class AccessLog(Model):

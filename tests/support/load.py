@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections import Counter
@@ -16,12 +17,21 @@ _INTERVAL = 0.01
 class Load:
     """One request every 10 ms to ``url`` while the context lasts; every one is counted.
 
-    ``answers`` counts status codes, and the names of exceptions for requests without an answer.
+    Each has a connection of its own unless ``keep_alive``. ``answers`` counts status codes, and the names of exceptions for requests without an answer.
     """
 
-    def __init__(self, url: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        headers: dict[str, str] | None = None,
+        *,
+        verify: ssl.SSLContext | bool = True,
+        keep_alive: bool = True,
+    ) -> None:
         self._url = url
         self._headers = headers or {}
+        self._verify = verify
+        self._limits = httpx.Limits(max_keepalive_connections=None if keep_alive else 0)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="load", daemon=True)
         self.answers: Counter[str] = Counter()
@@ -50,7 +60,9 @@ class Load:
         return {answer: count for answer, count in self.answers.items() if answer != "200"}
 
     def _run(self) -> None:
-        with httpx.Client(timeout=10.0, headers=self._headers) as client:
+        with httpx.Client(
+            timeout=10.0, headers=self._headers, verify=self._verify, limits=self._limits
+        ) as client:
             due = time.monotonic()
             while not self._stop.is_set():
                 try:

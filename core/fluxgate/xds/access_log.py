@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from envoy.config.accesslog.v3 import accesslog_pb2 as accesslog_v3
 from envoy.config.core.v3 import config_source_pb2 as config_source_v3
 from envoy.config.core.v3 import substitution_format_string_pb2 as format_v3
 from envoy.extensions.access_loggers.file.v3 import file_pb2 as file_v3
 from envoy.extensions.access_loggers.open_telemetry.v3 import logs_service_pb2 as otlp_log_v3
 from envoy.extensions.access_loggers.stream.v3 import stream_pb2 as stream_v3
-from opentelemetry.proto.common.v1 import common_pb2 as otlp_common_v1
 
 from fluxgate.ir import Gateway, LogExportIR
 from fluxgate.xds import names, story
@@ -92,6 +93,7 @@ def _exported(export: LogExportIR) -> accesslog_v3.AccessLog:
     )
 
 
-def _add(attributes: otlp_common_v1.KeyValueList, name: str, value: str) -> None:
+def _add(attributes: Any, name: str, value: str) -> None:
+    """One more pair of an ``opentelemetry.proto.common.v1.KeyValueList``."""
     attribute = attributes.values.add(key=name)
     attribute.value.string_value = value

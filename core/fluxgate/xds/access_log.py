@@ -93,7 +93,7 @@ def _exported(export: LogExportIR) -> accesslog_v3.AccessLog:
     )
 
 
-def _add(attributes: Any, name: str, value: str) -> None:
+def _add(attributes: Any, name: str, value: str) -> None:  # noqa: ANN401 - no stubs
     """One more pair of an ``opentelemetry.proto.common.v1.KeyValueList``."""
     attribute = attributes.values.add(key=name)
     attribute.value.string_value = value

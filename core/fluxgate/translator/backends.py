@@ -26,7 +26,7 @@ from fluxgate.translator.destinations import (
     tls_secrets,
     tls_settings,
 )
-from fluxgate.translator.findings import Finding, unresolved
+from fluxgate.translator.findings import Finding, invalid, unresolved
 from fluxgate.translator.route_matches import cookie_value
 
 
@@ -215,7 +215,7 @@ def _settings(
     default_tls: BackendTLS | None = None,
     host: str = "",
 ) -> ClusterSettings | None:
-    """``base`` with what the backend itself says laid over it; None when its TLS is broken."""
+    """``base`` with what the backend itself says laid over it; None when they do not fit."""
     spec = backend.spec
     settings = base
     if spec.protocol != "HTTP1":
@@ -227,7 +227,13 @@ def _settings(
             findings.extend(problems)
             return None
         settings = replace(settings, tls=tls)
-    return _with_pool_settings(spec, settings)
+    settings = _with_pool_settings(spec, settings)
+    check = settings.active_check
+    if check and check.type == "GRPC" and settings.protocol not in ("HTTP2", "GRPC"):
+        message = "spec.healthChecks.active.type: a GRPC check needs protocol HTTP2 or GRPC"
+        findings.append(invalid(message))
+        return None
+    return settings
 
 
 def _with_pool_settings(spec: BackendSpec, settings: ClusterSettings) -> ClusterSettings:

@@ -132,6 +132,13 @@ def _problems(spec: UpstreamSpec) -> list[Finding]:
                     f"{MAX_SOCKET_PATH} characters"
                 )
             )
+    if spec.load_balancing.policy == "Random" and len({t.weight for t in spec.targets} - {0}) > 1:
+        findings.append(
+            partly(
+                "spec.targets: the policy Random gives every target the same share, whatever its "
+                "weight; use RoundRobin or LeastRequest"
+            )
+        )
     return [*findings, *_dns_problems(spec, kinds)]
 
 

@@ -56,6 +56,8 @@ def _set_http(
         http.method = _METHODS[check.method]
     for status in check.expected_statuses:
         http.expected_statuses.add(start=status, end=status + 1)
+    # any other status would take the target out at once, whatever the threshold says
+    http.retriable_statuses.add(start=100, end=600)
     if protocol in ("HTTP2", "GRPC"):
         http.codec_client_type = http_v3.HTTP2
 

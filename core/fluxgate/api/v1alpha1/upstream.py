@@ -111,6 +111,18 @@ class UpstreamSpec(Model):
                 or all(each.weight is None for each in self.zones)
             ),
         ),
+        Rule(
+            "healthChecks.active.type",
+            "a GRPC check needs protocol HTTP2 or GRPC",
+            "!has(self.healthChecks) || !has(self.healthChecks.active) "
+            "|| self.healthChecks.active.type != 'GRPC' || self.protocol in ['HTTP2', 'GRPC']",
+            lambda self: (
+                self.health_checks is None
+                or self.health_checks.active is None
+                or self.health_checks.active.type != "GRPC"
+                or self.protocol in ("HTTP2", "GRPC")
+            ),
+        ),
         unique_by("zones", "two zones have the same name", "name"),
         unique_by("targets", "two targets have the same host and port", "host", "port"),
     )

@@ -14,7 +14,7 @@ from fluxgate.api.v1alpha1.patterns import LINE_PATTERN
 from fluxgate.ir.policies.transform import BodyChange, BodyChanges, Change, Source, Step
 from fluxgate.translator.plugins.templates import OF_REQUEST, OF_RESPONSE, parse_template
 
-MAX_BODY_BYTES = 10 * 1024 * 1024
+MAX_BODY_BYTES = 4 * 1024 * 1024
 _MAX_VALUE = 8192
 _MAX_STEPS = 16
 _ESCAPE = re.compile(r"~(?![01])")

@@ -14,17 +14,22 @@ from fluxgate.xds.httpfilters.bandwidth import BandwidthLimit
 from fluxgate.xds.httpfilters.base import HTTPFilter
 from fluxgate.xds.httpfilters.basic_auth import BasicAuthUsers
 from fluxgate.xds.httpfilters.body_limit import BodyLimitFilter
+from fluxgate.xds.httpfilters.compression import CompressionFilter
 from fluxgate.xds.httpfilters.connection_rules import ConnectionRules
 from fluxgate.xds.httpfilters.cors import Cors
 from fluxgate.xds.httpfilters.csrf import CsrfProtection
 from fluxgate.xds.httpfilters.extensions import Extensions
+from fluxgate.xds.httpfilters.fault import FaultInjection
 from fluxgate.xds.httpfilters.global_limit import GlobalLimit
 from fluxgate.xds.httpfilters.grpc_web import GrpcWebBridge
+from fluxgate.xds.httpfilters.header_mutation import HeaderMutation
 from fluxgate.xds.httpfilters.jwt_auth import JwtAuthentication
 from fluxgate.xds.httpfilters.oidc import OidcLogin
 from fluxgate.xds.httpfilters.oidc_session import OidcSession
 from fluxgate.xds.httpfilters.plan_limit import PlanLimit
 from fluxgate.xds.httpfilters.router import Router
+from fluxgate.xds.httpfilters.termination import Termination
+from fluxgate.xds.httpfilters.transform import Transform
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,11 @@ ORDER: tuple[Place, ...] = (
     Place(
         GrpcWebBridge(),
         "before whatever refuses: a browser that calls by gRPC-Web understands refusals as gRPC only",
+    ),
+    Place(
+        Termination(),
+        "before any check: whoever calls a route in maintenance is told so, not asked for a "
+        "credential",
     ),
     Place(
         ConnectionRules(),
@@ -92,6 +102,24 @@ ORDER: tuple[Place, ...] = (
         BodyLimitFilter(),
         "after the limits, so that no body is held of a request that is refused anyway; before "
         "everything that reads bodies",
+    ),
+    Place(
+        FaultInjection(),
+        "after everything that refuses: only a request that would have reached the upstream fails",
+    ),
+    Place(
+        CompressionFilter(),
+        "before everything that reads bodies: an answer passes backwards, and is compressed when "
+        "nothing changes it any more",
+    ),
+    Place(
+        Transform(),
+        "after everything that protects, which judges what the client sent; its changes are what "
+        "Plugins' code and the upstream see",
+    ),
+    Place(
+        HeaderMutation(),
+        "right behind the changes of query and body, to which it tells how an answer came about",
     ),
     Place(
         Extensions(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 
 import pytest
@@ -175,11 +174,10 @@ class TestProviders:
         assert world.route.action.status == 503
 
 
-def test_a_digest_of_the_keys_shows_that_only_public_parts_are_passed_on():
+def test_envoy_gets_nothing_of_a_key_but_what_verification_needs():
     leaking = ISSUER.jwk(extra="x", key_ops=["verify"])
     config = {"providers": [ISSUER.provider(jwks={"inline": json.dumps({"keys": [leaking]})})]}
     world = World(edge(), route(plugins=[{"type": "jwt-auth", "config": config}]))
     (provider,) = world.gateway.shared_of(JwtProvider)
     passed_on = json.loads(provider.jwks.document.reveal())["keys"][0]
     assert set(passed_on) == {"kty", "alg", "crv", "x", "y", "kid"}
-    assert hashlib.sha256(passed_on["x"].encode()).digest()

@@ -18,14 +18,14 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from authlib.common.security import generate_token
-from authlib.oauth2.rfc6749 import AuthorizationServer, ClientMixin, OAuth2Request
+from authlib.oauth2.rfc6749 import AuthorizationServer, ClientMixin, OAuth2Error, OAuth2Request
 from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant, RefreshTokenGrant
-from authlib.oauth2.rfc6749.models import AuthorizationCodeMixin, TokenMixin
+from authlib.oauth2.rfc6749.models import TokenMixin
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 from authlib.oauth2.rfc6750 import BearerTokenGenerator
 from authlib.oauth2.rfc7636 import CodeChallenge
 from authlib.oidc.core import OpenIDCode
-from authlib.oidc.core.models import AuthorizationCodeMixin as OpenIDCodeMixin
+from authlib.oidc.core.models import AuthorizationCodeMixin
 from joserfc.jwk import RSAKey
 
 from support.certificates import Pair
@@ -66,7 +66,7 @@ class Client(ClientMixin):
 
 
 @dataclass
-class Code(AuthorizationCodeMixin, OpenIDCodeMixin):
+class Code(AuthorizationCodeMixin):
     """An authorization code that was issued."""
 
     code: str
@@ -112,7 +112,7 @@ class Token(TokenMixin):
 
 @dataclass
 class Provider:
-    """What the provider knows; tests change ``user`` and ``lifetime`` and read the rest."""
+    """What the provider knows, and how it behaves; tests change and read it."""
 
     client: Client
     key: RSAKey = field(default_factory=lambda: RSAKey.generate_key(2048, auto_kid=True))
@@ -120,6 +120,8 @@ class Provider:
     lifetime: int = 3600
     issuer: str = ""
     audience: str = ""
+    new_id_token: bool = True
+    """Whether a refresh brings a new ID token, too; providers need not."""
     codes: dict[str, Code] = field(default_factory=dict)
     tokens: list[Token] = field(default_factory=list)
     grants: list[str] = field(default_factory=list)
@@ -243,6 +245,11 @@ class _IdToken(OpenIDCode):  # type: ignore[misc]
         audience = self._provider.audience or client.client_id
         return {"iss": self._provider.issuer, "aud": [audience]}
 
+    def process_token(self, grant: Any, response: Any) -> Any:
+        if grant.GRANT_TYPE == "refresh_token" and not self._provider.new_id_token:
+            return response[1]
+        return super().process_token(grant, response)
+
     def get_encode_header(self, client: Client) -> dict[str, str]:
         return {"alg": "RS256", "kid": str(self._provider.key.kid)}
 
@@ -267,8 +274,7 @@ class _Handler(BaseHTTPRequestHandler):
         request = _Request(self.command, uri, form, self.headers)
         match urlsplit(self.path).path:
             case "/authorize":
-                grant = protocol.get_consent_grant(request, provider.user)
-                answer = protocol.create_authorization_response(request, provider.user, grant)
+                answer = self._authorize(request)
             case "/token":
                 answer = protocol.create_token_response(request)
             case "/end-session":
@@ -278,6 +284,17 @@ class _Handler(BaseHTTPRequestHandler):
             case _:
                 answer = (404, {}, [])
         self._send(*answer)
+
+    def _authorize(self, request: OAuth2Request) -> tuple[int, Any, Any]:
+        provider, protocol = self.server.provider, self.server.protocol
+        try:
+            grant = protocol.get_consent_grant(request, provider.user)
+        except OAuth2Error as error:
+            return 400, {"error": error.error}, []
+        answer: tuple[int, Any, Any] = protocol.create_authorization_response(
+            request, provider.user, grant
+        )
+        return answer
 
     def _send(self, status: int, body: Any, headers: Any) -> None:
         payload = (body if isinstance(body, str) else json.dumps(body)).encode()
@@ -308,14 +325,15 @@ class _Https(ThreadingHTTPServer):
 
 
 class OpenIdProvider:
-    """The provider, listening on a free port of 127.0.0.1; ``state`` is what it knows."""
+    """The provider of ``host``, on a free ``port`` of 127.0.0.1; ``state`` is what it knows."""
 
-    def __init__(self, pair: Pair, folder: Path, client: Client) -> None:
+    def __init__(self, host: str, pair: Pair, folder: Path, client: Client) -> None:
         certificate = folder / "provider.pem"
         certificate.write_bytes(pair.certificate + pair.key)
         self.state = Provider(client)
         self._server = _Https(self.state, certificate)
-        self.origin = f"https://127.0.0.1:{self._server.server_address[1]}"
+        self.port = int(self._server.server_address[1])
+        self.origin = f"https://{host}"
         self.state.issuer = self.origin
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 

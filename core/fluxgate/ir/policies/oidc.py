@@ -51,6 +51,8 @@ class Oidc(RoutePolicy):
     scopes: tuple[str, ...]
     callback_path: str
     logout_path: str
+    origin: str = ""
+    """Scheme, host and port that browsers use; empty for what the request says."""
     basic_authentication: bool = True
     forward: str = "None"
     refresh: bool = True

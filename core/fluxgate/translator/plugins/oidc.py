@@ -10,6 +10,7 @@ import hashlib
 import hmac
 
 from fluxgate.api.v1alpha1 import duration_ms
+from fluxgate.api.v1alpha1.base import split_url
 from fluxgate.api.v1alpha1.route import BackendRef, PathMatch
 from fluxgate.ir.policies.oidc import Oidc, OidcClient, OidcProvider, SessionClaims
 from fluxgate.secret import SecretBytes
@@ -31,12 +32,13 @@ def _apply(policies: Policies, config: OidcConfig, context: Context) -> Policies
         callback_path=config.callback_path,
         logout_path=config.logout_path,
         basic_authentication=config.client_authentication == "ClientSecretBasic",
+        origin=(config.public_origin or "").rstrip("/"),
         forward=config.forward_token,
         refresh=config.refresh,
         refresh_lifetime_ms=duration_ms(config.refresh_lifetime),
         cookie_domain=config.cookie_domain or "",
         same_site=config.same_site,
-        redirect_hosts=() if "*" in context.route.spec.hosts else context.route.spec.hosts,
+        redirect_hosts=_redirect_hosts(config, context),
         claims=SessionClaims(
             config.claims.subject,
             config.claims.tenant or "",
@@ -46,6 +48,13 @@ def _apply(policies: Policies, config: OidcConfig, context: Context) -> Policies
         tenant=context.tenant.name if context.tenant else "",
     )
     return policies.verifying("OIDC").adding(login, shared=(_client(config, context),))
+
+
+def _redirect_hosts(config: OidcConfig, context: Context) -> tuple[str, ...]:
+    if config.public_origin is not None:
+        return (split_url(config.public_origin)[1],)
+    hosts = context.route.spec.hosts
+    return () if "*" in hosts else hosts
 
 
 def _provider(config: OidcConfig, context: Context) -> OidcProvider:

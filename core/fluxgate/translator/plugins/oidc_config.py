@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, StringConstraints
 
 from fluxgate.api.v1alpha1 import Model, duration_ms
-from fluxgate.api.v1alpha1.base import Duration, ExactHostname
+from fluxgate.api.v1alpha1.base import Duration, ExactHostname, HttpUrl
 from fluxgate.api.v1alpha1.policy import SecretRef
 from fluxgate.api.v1alpha1.route import BackendRef
 from fluxgate.api.v1alpha1.rules import Rule
@@ -69,6 +69,11 @@ class OidcConfig(Model):
     )
     logout_path: LoginPath = Field(
         default="/oauth2/logout", description="Ends the session; a route has to match it, too."
+    )
+    public_origin: HttpUrl | None = Field(
+        default=None,
+        description="Scheme, host and port as browsers know them, where that is not the host of the "
+        "request on the standard port of its scheme: https://app.example.com:8443",
     )
     forward_token: Literal["None", "AccessToken", "IdToken"] = Field(
         default="None", description="Which token the upstream gets as Authorization: Bearer."

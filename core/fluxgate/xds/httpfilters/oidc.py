@@ -36,6 +36,9 @@ _ORIGINAL_REQUEST_URI, _ALLOWED_REDIRECT_DOMAINS, _FORWARD_ID_TOKEN = 28, 29, 31
 _ALLOW_FAILED_MATCHER = 27
 """Fields of OAuth2Config in Envoy 1.40 that the proto package does not know yet."""
 
+SESSION_COOKIES = ("oauth-hmac", "oauth-expires", "bearer-token", "id-token", "refresh-token")
+"""The cookies of a session, behind its prefix. A login that is under way has others, too."""
+
 _SAME_SITE = {
     "Lax": oauth2_v3.CookieConfig.SameSite.LAX,
     "None": oauth2_v3.CookieConfig.SameSite.NONE,
@@ -91,7 +94,7 @@ def build_oauth2(login: Oidc) -> oauth2_v3.OAuth2Config:
     config = oauth2_v3.OAuth2Config(
         authorization_endpoint=provider.authorization_endpoint,
         end_session_endpoint=provider.end_session_endpoint,
-        redirect_uri=f"{_ORIGIN}{login.callback_path}",
+        redirect_uri=f"{login.origin or _ORIGIN}{login.callback_path}",
         auth_scopes=login.scopes,
         auth_type=oauth2_v3.OAuth2Config.BASIC_AUTH
         if login.basic_authentication
@@ -120,7 +123,7 @@ def _newer_fields(login: Oidc) -> bytes:
     ]
     return b"".join(
         (
-            field_bytes(_ORIGINAL_REQUEST_URI, _ORIGIN.encode()),
+            field_bytes(_ORIGINAL_REQUEST_URI, (login.origin or _ORIGIN).encode()),
             *domains,
             field_bytes(_FORWARD_ID_TOKEN, header),
         )

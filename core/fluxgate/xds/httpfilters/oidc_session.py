@@ -23,7 +23,7 @@ from fluxgate.xds.httpfilters import lua
 from fluxgate.xds.httpfilters.asked import LUA_TYPE
 from fluxgate.xds.httpfilters.discovered import discovered_filter
 from fluxgate.xds.httpfilters.key_table import encode_value
-from fluxgate.xds.httpfilters.oidc import cookie_prefix
+from fluxgate.xds.httpfilters.oidc import SESSION_COOKIES, cookie_prefix
 from fluxgate.xds.proto import any_of, payload_of
 
 
@@ -77,6 +77,8 @@ def _context(login: Oidc) -> Struct:
         "issuer": login.provider.issuer,
         "client_id": login.client_id,
         "cookies": cookie_prefix(login),
+        "names": list(SESSION_COOKIES),
+        "domain": login.cookie_domain,
         "forward": login.forward == "IdToken",
         "subject": claims.subject,
         "tenant_claim": claims.tenant,

@@ -141,7 +141,8 @@ local function session_of(claims, login)
   }
 end
 
--- The session's cookies are the gateway's own, whatever else the request carries.
+-- The session's cookies are the gateway's own, whatever else the request carries. Returns whether
+-- there were any.
 local function remove_cookies(headers, prefix)
   local kept, removed = {}, false
   for index = 0, headers:getNumValues("cookie") - 1 do
@@ -160,14 +161,47 @@ local function remove_cookies(headers, prefix)
       headers:add("cookie", table.concat(kept, "; "))
     end
   end
+  return removed
+end
+
+local OTHER_CREDENTIALS = { "authorization", "apikey", "x-api-key" }
+
+local function has_other_credential(headers)
+  for _, name in ipairs(OTHER_CREDENTIALS) do
+    if headers:get(name) then
+      return true
+    end
+  end
+  return false
+end
+
+-- A refresh need not bring an ID token (OpenID Connect Core 1.0, 12.2), and Envoy then forgets the old
+-- one. Such a session says nobody any more: end it, and let browsers begin a new one.
+local function begin_anew(handle, headers, login)
+  local cookies = {}
+  for _, name in ipairs(login.names) do
+    cookies[#cookies + 1] = login.cookies .. name .. "=; Path=/; Max-Age=0; Secure; HttpOnly"
+      .. (login.domain ~= "" and "; Domain=" .. login.domain or "")
+  end
+  local path, mode = headers:get(":path"), headers:get("sec-fetch-mode")
+  local page = headers:get(":method") == "GET" and (mode == nil or mode == "navigate")
+    and headers:get("x-requested-with") == nil and string.sub(path, 1, 2) ~= "//"
+  local answer = { [":status"] = page and "302" or "401", ["set-cookie"] = cookies }
+  if page then
+    answer["location"] = path
+  end
+  handle:respond(answer, NOBODY)
 end
 
 local function state_session(handle)
   local headers = handle:headers()
   local login = handle:filterContext():get("login")
-  remove_cookies(headers, login.cookies)
+  local had_session = remove_cookies(headers, login.cookies)
   local token = headers:get(ID_TOKEN_HEADER)
   if not token then
+    if had_session and not has_other_credential(headers) then
+      begin_anew(handle, headers, login)
+    end
     return nil
   end
   headers:remove(ID_TOKEN_HEADER)

@@ -1,4 +1,4 @@
-"""Build the pinned programs of tools/go.mod, each once, into a cache. Run by `make tools`.
+"""Build the pinned programs of tools/go.mod and tools/ratelimit/go.mod, each once, into a cache. Run by `make tools`.
 
 python -m tools.build_tools           build what is not there (see tools/toolset.py for where)
 python -m tools.build_tools --paths   print every program's path and build nothing
@@ -18,12 +18,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tools.toolset import (
-    GO_MOD,
     Program,
     Toolset,
     ToolsMissingError,
     ask,
-    programs,
     version_of,
 )
 
@@ -109,7 +107,7 @@ def build(program: Program, go: Path, target: Path, environ: Mapping[str, str]) 
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as folder:
         output = Path(folder) / program.name
-        command = [str(go), "build", "-C", str(GO_MOD.parent), "-mod=readonly", "-buildvcs=false"]
+        command = [str(go), "build", "-C", str(program.home), "-mod=readonly", "-buildvcs=false"]
         command += ["-trimpath", "-ldflags", linker_flags(program), "-o", str(output)]
         settings = {**environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
         _run([*command, program.package], settings, f"{program.name} {program.version}")
@@ -169,7 +167,7 @@ def main() -> int:
     except BuildError as error:
         say(str(error))
         return 1
-    for program in programs(GO_MOD.read_text()):
+    for program in toolset.programs:
         if program.name in found:
             sys.stdout.write(f"{program.name} {program.version} {found[program.name]}\n")
     return 0

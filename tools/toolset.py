@@ -1,6 +1,6 @@
 """The programs that tests and benches run: which, in what versions, and where they are found.
 
-The list is the ``tool`` block of tools/go.mod. A program is taken, in this order, from
+The list is the ``tool`` blocks of tools/go.mod and tools/ratelimit/go.mod. A program is taken, in this order, from
 
 1. the folder ``KUBEBUILDER_ASSETS`` names (envtest's), then PATH, if it says its version and that
    is not older than the oldest we run against (:data:`OLDEST`);
@@ -19,11 +19,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-GO_MOD = Path(__file__).with_name("go.mod")
+TOOLS = Path(__file__).parent
+GO_MOD = TOOLS / "go.mod"
+GO_MODS = (GO_MOD, TOOLS / "ratelimit" / "go.mod")
+"""Modules by themselves, because their requirements do not go together."""
 
 Version = tuple[int, ...]
 
-NAMES = {"go.etcd.io/etcd/server/v3": "etcd"}
+NAMES = {
+    "github.com/envoyproxy/ratelimit/src/service_cmd": "ratelimit",
+    "go.etcd.io/etcd/server/v3": "etcd",
+}
 """Names of programs whose package is called otherwise; the rest are the package's last word."""
 
 OLDEST: Mapping[str, tuple[Version, tuple[str, ...]]] = {
@@ -55,6 +61,8 @@ class Program:
     module: str
     version: str
     go: str
+    home: Path = TOOLS
+    """The folder of its go.mod."""
 
     @property
     def folder(self) -> str:
@@ -62,21 +70,26 @@ class Program:
         return f"{self.name}-{self.version}-go{self.go}"
 
 
-def programs(go_mod: str) -> tuple[Program, ...]:
+def all_programs() -> tuple[Program, ...]:
+    """What our own go.mod files ask for."""
+    return tuple(each for path in GO_MODS for each in programs(path.read_text(), path.parent))
+
+
+def programs(go_mod: str, home: Path = TOOLS) -> tuple[Program, ...]:
     """What the ``tool`` block of a go.mod asks for. Raises ``ValueError`` without a version."""
     go = _search(r"^go (\S+)$", go_mod)
     required = dict(re.findall(r"^\s*(\S+) (v\S+)(?: // indirect)?$", go_mod, re.MULTILINE))
     packages = _search(r"^tool \(\n(.*?)^\)", go_mod).split()
-    return tuple(_program(package, required, go) for package in packages)
+    return tuple(_program(package, required, go, home) for package in packages)
 
 
-def _program(package: str, required: Mapping[str, str], go: str) -> Program:
+def _program(package: str, required: Mapping[str, str], go: str, home: Path) -> Program:
     modules = [each for each in required if f"{package}/".startswith(f"{each}/")]
     if not modules:
         raise ValueError(f"go.mod asks for {package} but requires no module that has it")
     module = max(modules, key=len)
     name = NAMES.get(package) or package.rpartition("/")[2]
-    return Program(name, package, module, required[module], go)
+    return Program(name, package, module, required[module], go, home)
 
 
 def _search(pattern: str, text: str) -> str:
@@ -128,7 +141,7 @@ class Toolset:
         environ, home = os.environ if environ is None else environ, home or Path.home()
         assets = environ.get("KUBEBUILDER_ASSETS")
         return cls(
-            programs(GO_MOD.read_text()),
+            all_programs(),
             cache_folder(environ, home),
             Path(assets) if assets else None,
             environ.get("PATH", ""),

@@ -13,6 +13,7 @@ from tools.toolset import (
     NEEDED,
     Toolset,
     ToolsMissingError,
+    all_programs,
     cache_folder,
     programs,
     version_of,
@@ -58,10 +59,10 @@ def test_the_tool_block_says_what_is_built_and_the_requirements_in_which_version
     found = {each.name: (each.module, each.version, each.folder) for each in programs(TEXT)}
     assert found == {
         "etcd": ("go.etcd.io/etcd/server/v3", "v3.7.0", "etcd-v3.7.0-go1.26.0"),
-        "service_cmd": (
+        "ratelimit": (
             "github.com/envoyproxy/ratelimit",
             "v0.0.0-20260101",
-            "service_cmd-v0.0.0-20260101-go1.26.0",
+            "ratelimit-v0.0.0-20260101-go1.26.0",
         ),
         "kubectl": ("k8s.io/kubernetes", "v1.37.1", "kubectl-v1.37.1-go1.26.0"),
     }
@@ -70,6 +71,12 @@ def test_the_tool_block_says_what_is_built_and_the_requirements_in_which_version
 def test_a_tool_that_no_module_has_is_an_error():
     with pytest.raises(ValueError, match=r"example\.com/none"):
         programs(TEXT.replace("tool (\n", "tool (\n\texample.com/none\n"))
+
+
+def test_our_own_go_mods_have_every_program_once():
+    found = [each.name for each in all_programs()]
+    assert sorted(found) == sorted([*NEEDED, "helm", "kube-controller-manager", "ratelimit"])
+    assert all((each.home / "go.mod").is_file() for each in all_programs())
 
 
 def test_our_own_go_mod_has_what_an_api_server_needs():

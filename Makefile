@@ -42,6 +42,7 @@ lint: install ## Check style, types, layers and generated files
 	@$(MAKE) --no-print-directory typecheck
 	@$(BIN)/lint-imports
 	@$(BIN)/python tools/generate_crds.py --check
+	@$(BIN)/python tools/generate_plugin_docs.py --check
 
 .PHONY: typecheck
 typecheck: install ## Check types with mypy --strict
@@ -53,8 +54,9 @@ fmt: install ## Format the code and fix what can be fixed
 	@$(BIN)/ruff format .
 
 .PHONY: generate
-generate: install ## Write crds/ from the models
+generate: install ## Write crds/ and the reference in docs/ from the models
 	@$(BIN)/python tools/generate_crds.py
+	@$(BIN)/python tools/generate_plugin_docs.py
 
 .PHONY: golden
 golden: install ## Rewrite the golden files of tests/golden and delete stale ones

@@ -12,4 +12,17 @@ def _apply(policies: Policies, config: Cors, _context: Context) -> Policies:
     return replace(policies, cors=config)
 
 
-POLICY = PolicyType("cors", Cors, _apply, harmless_without=True)
+POLICY = PolicyType(
+    "cors",
+    Cors,
+    _apply,
+    harmless_without=True,
+    summary="Lets pages of other origins call a route; preflights are answered before authentication.",
+    example="""\
+allowOrigins: [https://app.example.com, "https://*.example.org"]
+allowMethods: [GET, POST]
+allowHeaders: [authorization, content-type]
+allowCredentials: true
+maxAge: 1h
+""",
+)

@@ -12,4 +12,19 @@ def _apply(policies: Policies, config: RouteAuth, _context: Context) -> Policies
     return replace(policies, auth=config)
 
 
-POLICY = PolicyType("key-auth", RouteAuth, _apply)
+POLICY = PolicyType(
+    "key-auth",
+    RouteAuth,
+    _apply,
+    summary="Says who may call: which credentials are taken, and which scopes and audiences they "
+    "must have. API keys are checked inside Envoy against hashes.",
+    example="""\
+credentials: [ApiKey]
+scopes: [orders:read]
+audiences: [service]
+""",
+    errors=(
+        (401, "no API key is sent, or it is unknown, expired, or one of several"),
+        (403, "the key lacks a scope, or is for another audience, tenant or client address"),
+    ),
+)

@@ -8,24 +8,14 @@ from fluxgate.ir.policy import RoutePolicy
 
 
 @dataclass(frozen=True, slots=True)
-class RemoteModule:
-    """A module that Envoy fetches from ``uri`` through ``cluster``, and checks against ``sha256``."""
-
-    cluster: str
-    uri: str
-    sha256: str
-    timeout_ms: int
-
-
-@dataclass(frozen=True, slots=True)
 class Wasm(RoutePolicy):
-    """``code`` is the module itself, a path where Envoy runs, or where to fetch it.
+    """``code`` is the module itself, or a path where Envoy runs.
 
     ``on_failure`` is ``CLOSED``, ``OPEN`` or ``RELOAD``.
     """
 
     name: str
-    code: bytes | str | RemoteModule
+    code: bytes | str
     root_id: str = ""
     configuration: str = ""
     on_failure: str = "CLOSED"

@@ -11,10 +11,14 @@ from envoy.extensions.filters.http.wasm.v3 import wasm_pb2 as wasm_filter_v3
 from envoy.extensions.wasm.v3 import wasm_pb2 as wasm_v3
 from google.protobuf.wrappers_pb2 import StringValue
 
-from fluxgate.ir.policies.wasm import RemoteModule, Wasm
-from fluxgate.xds.proto import any_of, duration
+from fluxgate.ir.policies.wasm import Wasm
+from fluxgate.xds.proto import any_of, payload_of
+from fluxgate.xds.wire import field_bytes
 
 RUNTIME = "envoy.wasm.runtime.v8"
+
+_CAPABILITY_RESTRICTION_CONFIG = 8
+"""Of VmConfig; newer than xds-protos."""
 
 _HOST_FUNCTIONS = (
     "proxy_add_header_map_value",
@@ -86,29 +90,29 @@ def build_wasm(policy: Wasm) -> wasm_filter_v3.Wasm:
     """The filter for one module.
 
     A module may not call out (``proxy_http_call``, ``proxy_grpc_*``), nor use Envoy's foreign functions,
-    one of which would choose another route. Equal code and configuration share one VM a worker.
+    one of which would choose another route. A worker has one VM a policy, whatever the number of
+    its routes.
     """
+    allowed = wasm_v3.CapabilityRestrictionConfig()
+    for name in (*_HOST_FUNCTIONS, *_MODULE_FUNCTIONS, *_SYSTEM_FUNCTIONS):
+        allowed.allowed_capabilities[name].SetInParent()
+    # policies share no VM, so that none sees the state of another with the same code
+    machine = wasm_v3.VmConfig(vm_id=policy.name, runtime=RUNTIME, code=_code(policy.code))
+    machine.MergeFromString(field_bytes(_CAPABILITY_RESTRICTION_CONFIG, payload_of(allowed)))
     config = wasm_v3.PluginConfig(
         name=policy.name,
         root_id=policy.root_id,
-        vm_config=wasm_v3.VmConfig(runtime=RUNTIME, code=_code(policy.code)),
+        vm_config=machine,
         failure_policy=_POLICIES[policy.on_failure],
     )
     if policy.configuration:
         config.configuration.CopyFrom(any_of(StringValue(value=policy.configuration)))
-    for name in (*_HOST_FUNCTIONS, *_MODULE_FUNCTIONS, *_SYSTEM_FUNCTIONS):
-        config.capability_restriction_config.allowed_capabilities[name].SetInParent()
     return wasm_filter_v3.Wasm(config=config)
 
 
-def _code(code: bytes | str | RemoteModule) -> core_v3.AsyncDataSource:
+def _code(code: bytes | str) -> core_v3.AsyncDataSource:
     source = core_v3.AsyncDataSource()
-    if isinstance(code, RemoteModule):
-        source.remote.sha256 = code.sha256
-        uri = source.remote.http_uri
-        uri.uri, uri.cluster = code.uri, code.cluster
-        uri.timeout.CopyFrom(duration(code.timeout_ms))
-    elif isinstance(code, bytes):
+    if isinstance(code, bytes):
         source.local.inline_bytes = code
     else:
         source.local.filename = code

@@ -18,7 +18,9 @@ from fluxgate.xds.proto import any_of
 
 FIELDS: dict[str, str] = {
     "time": "%START_TIME%",
-    "request_id": "%REQ(X-REQUEST-ID)%",
+    # a request refused before it got an id has the one of its answer
+    "request_id": '%COALESCE({"operators":[{"command":"REQ","param":"X-REQUEST-ID"},'
+    '{"command":"RESP","param":"X-REQUEST-ID"}]})%',
     "trace_id": "%TRACE_ID%",
     "method": "%REQ(:METHOD)%",
     "path": story.PATH,

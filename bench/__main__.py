@@ -2,7 +2,7 @@
 
 python -m bench             everything, as in results.md (about 30 minutes)
 python -m bench --quick     smaller tables and shorter runs, printed only
-python -m bench lookup …    only the named parts: lookup pipeline propagation edits
+python -m bench lookup …    only the named parts: lookup pipeline chains propagation edits
                             kubernetes statuses (a real API server: `make tools`)
 """
 
@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 
 from bench import (
+    chains,
+    disabled_filters,
     edits,
     kubernetes,
     lookup,
@@ -28,7 +30,7 @@ from bench import (
 from bench.cluster import require_tools
 from bench.harness import BenchError
 
-PARTS = ("lookup", "pipeline", "propagation", "edits", "kubernetes", "statuses")
+PARTS = ("lookup", "pipeline", "chains", "propagation", "edits", "kubernetes", "statuses")
 
 
 def main() -> int:
@@ -71,6 +73,11 @@ def _section(part: str, *, quick: bool) -> str:
         return report.lookup(lookup.run(sizes, seconds=2 if quick else 4, rounds=3 if quick else 5))
     if part == "pipeline":
         return report.pipeline(pipeline.run(seconds=2 if quick else 4, rounds=3 if quick else 7))
+    if part == "chains":
+        seconds, rounds = (2, 3) if quick else (4, 7)
+        return report.chains(chains.run(seconds=seconds, rounds=rounds)) + report.disabled_filters(
+            disabled_filters.run(seconds=seconds, rounds=rounds)
+        )
     if part == "propagation":
         tables = (100, 1_000) if quick else (100, 3_000, 10_000)
         samples = 20 if quick else 100

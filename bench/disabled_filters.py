@@ -59,7 +59,7 @@ def _chain(count: int) -> list[dict[str, Any]]:
 
 
 def _envoy(port: int, upstream: int, count: int) -> dict[str, Any]:
-    route = {"match": {"prefix": "/"}, "route": {"cluster": "up"}}
+    route: dict[str, object] = {"match": {"prefix": "/"}, "route": {"cluster": "up"}}
     config: dict[str, Any] = configs.static_envoy(port, [route], upstream_port=upstream)
     (listener,) = config["static_resources"]["listeners"]
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]

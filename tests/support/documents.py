@@ -76,12 +76,15 @@ def translated(*documents: Document) -> Translation:
 
 
 class Documents(GatewayEnvoy):
-    """The real Envoy with what the documents say, and the conditions of the objects."""
+    """The real Envoy with what the documents say, and the conditions of the objects.
 
-    def __init__(self, *documents: Document, concurrency: int = 1, zone: str = "") -> None:
+    ``envoy`` are options of :class:`~support.gateway.GatewayEnvoy`.
+    """
+
+    def __init__(self, *documents: Document, **envoy: Any) -> None:
         self.translation = translated(*documents)
         (served,) = self.translation.gateways.values()
-        super().__init__(served, concurrency=concurrency, zone=zone)
+        super().__init__(served, **envoy)
 
     def condition(self, kind: str, name: str, of: str = "Accepted") -> Condition:
         """One condition of an object in the namespace ``default``."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -80,9 +81,19 @@ class Member:
 
 
 class Fleet:
-    """Servers by name, on 127.0.0.1 unless ``places`` says where: a host, or a path for a socket."""
+    """Servers by name, on free ports of 127.0.0.1.
 
-    def __init__(self, *names: str, places: dict[str, str] | None = None) -> None:
+    ``places`` says where else: ``host:port`` (``[::1]:0``), or the path of a Unix socket.
+    With ``tls`` they speak it.
+    """
+
+    def __init__(
+        self,
+        *names: str,
+        places: dict[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._tls = tls
         self._undo = ExitStack()
         self.members = {name: Member(name, _listen((places or {}).get(name, ""))) for name in names}
         self._loop = asyncio.new_event_loop()
@@ -136,7 +147,7 @@ class Fleet:
 
     async def _start(self) -> None:
         for member in self.members.values():
-            self._servers[member.name] = await _serve(member)
+            self._servers[member.name] = await _serve(member, self._tls)
 
     async def _end(self) -> None:
         for name in list(self._servers):
@@ -147,9 +158,9 @@ class Fleet:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _serve(member: Member) -> asyncio.Server:
+async def _serve(member: Member, tls: ssl.SSLContext | None) -> asyncio.Server:
     start = asyncio.start_server if member.port else asyncio.start_unix_server
-    return await start(member.serve, sock=member.sock)
+    return await start(member.serve, sock=member.sock, ssl=tls)
 
 
 def _listen(place: str) -> socket.socket:
@@ -157,24 +168,42 @@ def _listen(place: str) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX)
         sock.bind(place)
     else:
-        sock = socket.socket(socket.AF_INET6 if ":" in place else socket.AF_INET)
-        sock.bind((place or "127.0.0.1", 0))
+        host, _, port = (place or "127.0.0.1:0").rpartition(":")
+        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        sock.bind((host.strip("[]"), int(port)))
     sock.listen(256)
     return sock
 
 
 def ask(port: int, requests: Iterable[tuple[str, HeaderPairs]]) -> list[Answered]:
-    """Send GETs (path, headers) pipelined on one connection; their answers in order."""
-    listed = list(requests)
+    """Send GETs (path, headers), pipelined; their answers in order.
+
+    An answer of Envoy's own may end a connection: what it did not answer goes over a new one.
+    """
+    left = [_written(path, headers) for path, headers in requests]
+    answers: list[Answered] = []
+    while left:
+        got = _pipelined(port, left)
+        assert got, "a connection without an answer"
+        answers += got
+        left = left[len(got) :]
+    return answers
+
+
+def _pipelined(port: int, requests: Sequence[bytes]) -> list[Answered]:
     answers: list[Answered] = []
     with (
         socket.create_connection(("127.0.0.1", port), timeout=30) as connection,
         connection.makefile("rb") as stream,
     ):
-        for at in range(0, len(listed), _BATCH):
-            batch = listed[at : at + _BATCH]
-            connection.sendall(b"".join(_written(path, headers) for path, headers in batch))
-            answers.extend(_read(stream) for _ in batch)
+        for at in range(0, len(requests), _BATCH):
+            batch = requests[at : at + _BATCH]
+            connection.sendall(b"".join(batch))
+            for _ in batch:
+                answer = _read(stream)
+                if answer is None:
+                    return answers
+                answers.append(answer)
     return answers
 
 
@@ -195,8 +224,14 @@ def _written(path: str, headers: HeaderPairs) -> bytes:
     return f"GET {path} HTTP/1.1\r\nhost: example.com\r\n{lines}\r\n".encode()
 
 
-def _read(stream: BufferedReader) -> Answered:
-    status = int(stream.readline().split()[1])
+def _read(stream: BufferedReader) -> Answered | None:
+    try:
+        head = stream.readline()
+    except ConnectionResetError:
+        return None
+    if not head:
+        return None
+    status = int(head.split()[1])
     upstream, length, cookies = "", 0, []
     while line := stream.readline().strip():
         name, _, value = line.decode().partition(": ")

@@ -11,6 +11,11 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from envoy.config.bootstrap.v3 import bootstrap_pb2 as bootstrap_v3
+from envoy.extensions.network.dns_resolver.cares.v3 import (
+    cares_dns_resolver_pb2 as cares_v3,
+)
+
 from fluxgate.ir import (
     ApiKeyIR,
     ApiKeyTable,
@@ -122,10 +127,13 @@ class GatewayEnvoy:
         concurrency: int = 1,
         runtime: Mapping[str, int] | None = None,
         zone: str = "",
+        resolver: Address | None = None,
     ) -> None:
         self.gateway = replace(served)
         bootstrap = static_bootstrap(build_snapshot(served))
         set_zone(bootstrap, zone)
+        if resolver is not None:
+            _set_resolver(bootstrap, resolver)
         if runtime:
             bootstrap.layered_runtime.layers.add(name="test").static_layer.update(runtime)
         self.envoy = EnvoyProcess(bootstrap, concurrency=concurrency)
@@ -150,3 +158,13 @@ class GatewayEnvoy:
     def get(self, path: str = "/", headers: HeaderPairs = (), **fields: Any) -> Response:
         """One request; GET unless ``method=`` says otherwise."""
         return request(self.port, path, headers=headers, **fields)
+
+
+def _set_resolver(bootstrap: bootstrap_v3.Bootstrap, resolver: Address) -> None:
+    """Let this Envoy resolve every name at ``resolver``, and nowhere else."""
+    cares = cares_v3.CaresDnsResolverConfig()
+    address = cares.resolvers.add().socket_address
+    address.address, address.port_value = resolver.host, resolver.port
+    cares.dns_resolver_options.no_default_search_domain = True
+    bootstrap.typed_dns_resolver_config.name = "envoy.network.dns_resolver.cares"
+    bootstrap.typed_dns_resolver_config.typed_config.Pack(cares)

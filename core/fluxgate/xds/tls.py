@@ -53,7 +53,10 @@ def upstream_transport_socket(
     """
     context = tls_v3.UpstreamTlsContext(sni=tls.server_name)
     common = context.common_tls_context
-    common.alpn_protocols.append("http/1.1" if protocol == "HTTP1" else "h2")
+    if protocol != "HTTP1":
+        common.alpn_protocols.append("h2")
+    if protocol in ("HTTP1", "Auto"):
+        common.alpn_protocols.append("http/1.1")
     if tls.client_secret:
         common.tls_certificate_sds_secret_configs.append(_sds(tls.client_secret))
     if not tls.server_name:

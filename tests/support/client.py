@@ -85,3 +85,34 @@ def send_bytes(port: int, payload: bytes, *, timeout: float = 10.0) -> bytes:
         except ConnectionResetError:
             return answer
     return answer
+
+
+def answers_to(port: int, payload: bytes, *, timeout: float = 10.0) -> list[Response]:
+    """Write bytes to a fresh connection; the answers up to the one that ends the connection.
+
+    Answers below 200 are not final and left out.
+    """
+    found: list[Response] = []
+    with socket.create_connection(("127.0.0.1", port), timeout=timeout) as connection:
+        connection.sendall(payload)
+        stream = connection.makefile("rb")
+        while (answer := _read_answer(stream)) is not None:
+            if answer.status >= 200:
+                found.append(answer)
+            if answer.header("connection") == "close":
+                break
+    return found
+
+
+def _read_answer(stream: Any) -> Response | None:
+    """One answer with a length; None when the connection has ended."""
+    try:
+        status = stream.readline()
+        if not status:
+            return None
+        headers = http.client.parse_headers(stream)
+        body = stream.read(int(headers.get("content-length", 0)))
+    except ConnectionResetError:
+        return None
+    pairs = tuple((name.lower(), value) for name, value in headers.items())
+    return Response(int(status.split()[1]), pairs, body)

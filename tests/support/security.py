@@ -60,7 +60,7 @@ def _documents(
         return route(name, public, rewrite={"path": rewrite})
 
     return (
-        gateway(),
+        gateway(limits={"clientHeaderTimeout": "500ms", "idleTimeout": "500ms"}),
         obj("Tenant", "acme", {}),
         obj("ApiKey", "key", key),
         route("private", private, tokens, auth=both),

@@ -36,6 +36,9 @@ OIDC_SESSION_FILTER = "fluxgate.oidc_session"
 ID_TOKEN_HEADER = "x-fluxgate-id-token"  # noqa: S105 - a header
 """How the one tells the other; removed from every request before anything else."""
 
+EXT_AUTHZ_SLOT = "fluxgate.ext_authz"
+"""Slot of the filter that asks a service whether a request may pass."""
+
 CONNECTION_RULES_FILTER = "fluxgate.connection_rules"
 """Filter that admits callers by address and client certificate."""
 

@@ -66,8 +66,11 @@ def _with_wanted_status() -> Iterator[Reply]:
             yield replace(plain, condition=f'{wanted} == "{code}"', rewritten=code)
 
 
-WITH_WORDS = 'response.code_details in ["direct_response", "lua_response", "fault_filter_abort"]'
-"""Answers of routes, scripts and injected faults: whatever the status, they bring their own words."""
+WITH_WORDS = (
+    'response.code_details in ["direct_response", "lua_response", "fault_filter_abort", '
+    '"ext_authz_denied"]'
+)
+"""Answers of routes, scripts, injected faults and authorizers: they bring their own words."""
 
 CAUSES: tuple[Reply, ...] = (
     Reply(404, "not_found", "No route matches this host, method and path.", flags=("NR",)),
@@ -104,6 +107,19 @@ CAUSES: tuple[Reply, ...] = (
         "service_unavailable",
         "The limits of this route cannot be checked at the moment; try again later.",
         details="rate_limiter_error",
+    ),
+    *(
+        Reply(
+            status,
+            error,
+            "The service that authorizes requests cannot be asked at the moment.",
+            details="ext_authz_error",
+        )
+        for status, error in (
+            (403, "forbidden"),
+            (500, "internal_error"),
+            (503, "service_unavailable"),
+        )
     ),
     Reply(
         403,

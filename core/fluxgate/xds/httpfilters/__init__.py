@@ -18,6 +18,7 @@ from fluxgate.xds.httpfilters.compression import CompressionFilter
 from fluxgate.xds.httpfilters.connection_rules import ConnectionRules
 from fluxgate.xds.httpfilters.cors import Cors
 from fluxgate.xds.httpfilters.csrf import CsrfProtection
+from fluxgate.xds.httpfilters.ext_authz import ExternalAuthorization
 from fluxgate.xds.httpfilters.extensions import Extensions
 from fluxgate.xds.httpfilters.fault import FaultInjection
 from fluxgate.xds.httpfilters.global_limit import GlobalLimit
@@ -89,6 +90,11 @@ ORDER: tuple[Place, ...] = (
     Place(
         AccessDecision(),
         "after every filter that verifies a credential: the strongest decides who is calling",
+    ),
+    Place(
+        ExternalAuthorization(),
+        "after the access decision, so that the service is asked about callers that are known; "
+        "before limits, which count only what may pass",
     ),
     Place(
         PlanLimit(),

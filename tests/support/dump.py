@@ -20,6 +20,7 @@ from fluxgate.resources import ObjectRef
 from fluxgate.snapshot import Snapshot, SnapshotResource
 from fluxgate.status import ObjectStatus
 from fluxgate.xds import typeurl
+from fluxgate.xds.rate_limit_messages import RateLimitConfig
 
 _ = _lua_v3
 _MESSAGES: dict[str, type[Message]] = {
@@ -29,6 +30,7 @@ _MESSAGES: dict[str, type[Message]] = {
     typeurl.EXTENSION: extension_v3.TypedExtensionConfig,
     typeurl.LISTENER: listener_v3.Listener,
     typeurl.ROUTE: route_config_v3.RouteConfiguration,
+    typeurl.RATE_LIMIT: RateLimitConfig,
 }
 _SECRETS = {"private_key", "generic_secret"}
 

@@ -36,7 +36,7 @@ def test_the_resource_is_an_extension() -> None:
 
 
 def test_each_plan_has_one_wildcard_for_keys_and_one_for_addresses() -> None:
-    message = local_rate_limit((PRO, FREE))
+    message = local_rate_limit(gateway(plans=[PRO, FREE]))
     entries = [[(e.key, e.value) for e in each.entries] for each in message.descriptors]
     assert entries == [
         [("plan", "free"), ("key_id", "")],
@@ -47,20 +47,20 @@ def test_each_plan_has_one_wildcard_for_keys_and_one_for_addresses() -> None:
 
 
 def test_many_more_keys_are_counted_than_envoys_default_of_twenty() -> None:
-    assert local_rate_limit((FREE,)).max_dynamic_descriptors.value == MAX_COUNTED_KEYS == 100_000
+    assert local_rate_limit(gateway(plans=[FREE])).max_dynamic_descriptors.value == MAX_COUNTED_KEYS == 100_000
 
 
 def test_the_default_bucket_cannot_be_emptied() -> None:
-    bucket = local_rate_limit(()).token_bucket
+    bucket = local_rate_limit(gateway()).token_bucket
     assert bucket.max_tokens == bucket.tokens_per_fill.value == 2**32 - 1
 
 
 def test_the_order_of_the_plans_does_not_matter() -> None:
-    assert local_rate_limit((PRO, FREE)) == local_rate_limit((FREE, PRO))
+    assert local_rate_limit(gateway(plans=[PRO, FREE])) == local_rate_limit(gateway(plans=[FREE, PRO]))
 
 
 def test_fields_newer_than_the_proto_package_are_in_the_bytes() -> None:
-    payload = local_rate_limit((FREE,)).SerializeToString(deterministic=True)
+    payload = local_rate_limit(gateway(plans=[FREE])).SerializeToString(deterministic=True)
     assert payload.endswith(RETRY_AFTER)
     assert payload.count(X_RATELIMIT_HEADERS) >= 3
 

@@ -161,6 +161,24 @@ def test_a_service_monitor_needs_its_kind_in_the_cluster(helm: Helm) -> None:
     assert "ServiceMonitor" in [each["kind"] for each in helm.template(wish, apis=MONITORING)]
 
 
+def test_listeners_that_share_a_port_are_one_port_of_pod_and_service(helm: Helm) -> None:
+    tls = {"certificateRefs": [{"name": "cert"}]}
+    listeners = [
+        {"name": name, "port": 8443, "protocol": "HTTPS", "hostnames": [f"{name}.example.com"]}
+        | {"tls": tls, "http3": True}
+        for name in ("a", "b")
+    ]
+    gateway = {"config": {"listeners": listeners}, "service": {"ports": {"a": 443, "b": 443}}}
+    made = {each["kind"]: each for each in helm.template({"gateway": gateway})
+            if each["metadata"]["name"].endswith("-gateway")}  # fmt: skip
+    ports = [(each["name"], each["port"]) for each in made["Service"]["spec"]["ports"]]
+    assert ports == [("a", 443), ("a-quic", 443)]
+    (container,) = made["Deployment"]["spec"]["template"]["spec"]["containers"]
+    named = [each["name"] for each in container["ports"]]
+    assert named[:2] == ["a", "a-quic"]
+    assert "b" not in named
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [

@@ -73,9 +73,12 @@ def _service(
 
 
 def _ports(config: GatewayConfig, *, outside: bool) -> list[dict[str, Any]]:
-    """One port for every listener; of two listeners with one port the first stands for both."""
+    """One port for every listener; of two listeners with one port the first stands for both.
+
+    Outside, a listener with HTTP/3 has a second one for UDP, with the number clients are told.
+    """
     node_ports = {each.listener: each.node_port for each in config.spec.exposure.ports}
-    found: dict[int, dict[str, Any]] = {}
+    found: dict[tuple[int, str], dict[str, Any]] = {}
     for listener in config.spec.listeners:
         port = service_port(config, listener)
         entry: dict[str, Any] = {
@@ -86,5 +89,10 @@ def _ports(config: GatewayConfig, *, outside: bool) -> list[dict[str, Any]]:
         }
         if outside and (node_port := node_ports.get(listener.name)):
             entry["nodePort"] = node_port
-        found.setdefault(port, entry)
+        found.setdefault((port, "TCP"), entry)
+        if outside and listener.http3:
+            udp = listener.http3_port or port
+            name = fitted(f"{port_name(listener)}-quic", _PORT_NAME_LENGTH)
+            quic = {**entry, "name": name, "port": udp, "protocol": "UDP"}
+            found.setdefault((udp, "UDP"), quic)
     return list(found.values())

@@ -445,6 +445,23 @@ def test_a_load_balancer_has_a_port_for_every_listener() -> None:
     }
 
 
+@pytest.mark.parametrize(("own", "port"), [({}, 443), ({"http3Port": 444}, 444)])
+def test_a_listener_with_http_3_is_reached_by_udp_from_outside(own: dict, port: int) -> None:
+    listener = {**HTTPS, "http3": True, **own}
+    exposure = {"kind": "LoadBalancer", "ports": [{"listener": "https", "port": 443}]}
+    (service,) = exposed(exposure, "a.example.com", listeners=(listener,)).documents
+    assert service["spec"]["ports"] == [
+        {"name": "https", "port": 443, "protocol": "TCP", "targetPort": 8443},
+        {"name": "https-quic", "port": port, "protocol": "UDP", "targetPort": 8443},
+    ]
+
+
+def test_listeners_that_share_a_port_share_that_of_the_service() -> None:
+    both = [{**HTTPS, "name": name, "hostnames": [f"{name}.example.com"]} for name in "ab"]
+    (service,) = exposed({"kind": "LoadBalancer"}, "a.example.com", listeners=both).documents
+    assert [each["name"] for each in service["spec"]["ports"]] == ["a"]
+
+
 def test_a_node_port_is_taken_as_given_and_the_selector_too() -> None:
     exposure = {
         "kind": "NodePort",

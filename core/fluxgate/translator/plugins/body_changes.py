@@ -96,7 +96,7 @@ class RequestBodyChanges(Model):
     """Changes of JSON bodies: rename, remove, set, add, in this order.
 
     Paths are dotted (``user.name``, ``items.*.price``, numbers from 0 for arrays) or JSON Pointers
-    (``/user/name``). What lies beside them keeps its bytes.
+    (``/user/name``). The rest keeps its order and its spelling, numbers too; only white space goes.
     """
 
     set: RequestValues = Field(
@@ -117,7 +117,7 @@ class ResponseBodyChanges(Model):
     """Changes of JSON bodies: rename, remove, set, add, in this order.
 
     Paths are dotted (``user.name``, ``items.*.price``, numbers from 0 for arrays) or JSON Pointers
-    (``/user/name``). What lies beside them keeps its bytes.
+    (``/user/name``). The rest keeps its order and its spelling, numbers too; only white space goes.
     """
 
     set: ResponseValues = Field(
@@ -135,7 +135,7 @@ class ResponseBodyChanges(Model):
 
 
 def body_changes(config: RequestBodyChanges | ResponseBodyChanges) -> BodyChanges | None:
-    """What ``config`` says, in the order in which it happens; None when that is nothing."""
+    """What ``config`` says, in the order in which it happens (maps by path); None for nothing."""
     known = OF_REQUEST if isinstance(config, RequestBodyChanges) else OF_RESPONSE
     changes = tuple(_changes(config, known))
     if not changes and config.non_json == "Pass":
@@ -146,12 +146,12 @@ def body_changes(config: RequestBodyChanges | ResponseBodyChanges) -> BodyChange
 def _changes(
     config: RequestBodyChanges | ResponseBodyChanges, known: frozenset[Source]
 ) -> Iterator[BodyChange]:
-    for path, name in config.rename.items():
+    for path, name in sorted(config.rename.items()):
         yield BodyChange(Change.RENAME, steps_of(path), to=name)
     for path in config.remove:
         yield BodyChange(Change.REMOVE, steps_of(path))
     for change, values in ((Change.SET, config.set), (Change.ADD, config.add)):
-        for path, value in values.items():
+        for path, value in sorted(values.items()):
             yield _valued(change, path, value, known)
 
 

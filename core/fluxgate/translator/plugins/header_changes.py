@@ -122,7 +122,7 @@ def check_once(
 
 
 def header_changes(config: HeaderChanges | ResponseHeaderChanges) -> tuple[HeaderChange, ...]:
-    """What ``config`` says, in the order in which it happens."""
+    """What ``config`` says, in the order in which it happens; maps by name, as an API server gives them."""
     known = OF_REQUEST if isinstance(config, HeaderChanges) else OF_RESPONSE
     return tuple(_changes(config, known))
 
@@ -130,11 +130,11 @@ def header_changes(config: HeaderChanges | ResponseHeaderChanges) -> tuple[Heade
 def _changes(
     config: HeaderChanges | ResponseHeaderChanges, known: frozenset[Source]
 ) -> Iterator[HeaderChange]:
-    for name, text in config.set.items():
+    for name, text in sorted(config.set.items()):
         yield HeaderChange(Change.SET, name, parse_template(text, known))
-    for name, text in config.add.items():
+    for name, text in sorted(config.add.items()):
         yield HeaderChange(Change.ADD, name, parse_template(text, known))
-    for name, target in config.rename.items():
+    for name, target in sorted(config.rename.items()):
         yield HeaderChange(Change.RENAME, name, to=target)
     for name in config.remove:
         yield HeaderChange(Change.REMOVE, name)

@@ -97,7 +97,7 @@ def _query(config: QueryChanges) -> tuple[QueryChange, ...]:
     valued = [
         QueryChange(change, name, parse_template(text, OF_REQUEST))
         for change, values in ((Change.SET, config.set), (Change.ADD, config.add))
-        for name, text in values.items()
+        for name, text in sorted(values.items())
     ]
     return (*removed, *valued)
 

@@ -170,7 +170,8 @@ end
 local function is_json(headers)
   local kind = headers:get("content-type")
   kind = kind and string.lower(match(kind, "^%s*([^;%s]*)"))
-  return kind and (kind == "application/json" or find(kind, "^application/.*%+json$") ~= nil), kind
+  local json = kind == "application/json" or kind and find(kind, "^application/.*%+json$") ~= nil
+  return json and not find(kind, "^application/grpc"), kind
 end
 
 local function is_encoded(headers)

@@ -11,16 +11,22 @@ from support.gateway import LISTENER, ORIGIN, cluster
 
 from fluxgate.ir import (
     ApiKeyTable,
+    Cluster,
     CredentialClass,
+    EndpointIR,
     Forward,
     Gateway,
     HTTPRoute,
     KeyAuth,
     ListenerTLSIR,
+    LoadBalancer,
+    MirrorIR,
+    Override,
     PathKind,
     PathMatch,
     RouteMatch,
     RouteTable,
+    StickyCookie,
     ValueKind,
     ValueMatch,
     VirtualHost,
@@ -50,6 +56,10 @@ def gateway(*routes: HTTPRoute, host: str = "a.example.com", **fields: Any) -> G
     )
 
 
+def forwarding(**fields: Any) -> HTTPRoute:
+    return replace(OPEN, name="closed", action=replace(OPEN.action, **fields))
+
+
 def names(made: Gateway) -> list[str]:
     return [each.name for each in build_proxyless(made) if each.type_url == typeurl.LISTENER]
 
@@ -76,13 +86,34 @@ def test_a_wildcard_host_is_not_served(host: str) -> None:
         replace(OPEN, name="closed", plan="demo"),
         replace(OPEN, name="closed", match=RouteMatch(PREFIX, credential=CredentialClass.API_KEY)),
         replace(OPEN, name="closed", action=Forward((WeightedCluster("http1", 1),))),
-        replace(OPEN, name="closed", action=replace(OPEN.action, host_rewrite="x")),
+        forwarding(host_rewrite="x"),
+        forwarding(mirrors=(MirrorIR("c", 100),)),
+        forwarding(overrides=(Override((ValueMatch("x", ValueKind.PRESENT),), "c"),)),
+        forwarding(choose_by_hash=True),
+        forwarding(sticky_cookie=StickyCookie("s")),
     ],
-    ids=["authentication", "plan", "credential class", "unusable cluster", "rewrite"],
+    ids=[
+        *("authentication", "plan", "credential class", "unusable cluster", "rewrite", "mirror"),
+        *("canary by header", "sticky by hash", "sticky by cookie"),
+    ],
 )
 def test_a_route_that_envoy_must_handle_is_closed_and_never_falls_through(closed: Any) -> None:
     found = actions(gateway(closed, ANY))
     assert found == [("closed", "non_forwarding_action")] * 2 + [("any", "route")]
+
+
+@pytest.mark.parametrize(
+    "unusable",
+    [
+        cluster("c", protocol="HTTP1"),
+        cluster("c", protocol="Auto"),
+        cluster("c", protocol="HTTP2", load_balancer=LoadBalancer("Maglev")),
+        cluster("c", protocol="HTTP2", endpoints=(EndpointIR("unix:///run/a.sock", 0),)),
+    ],
+    ids=["HTTP/1.1", "negotiated", "Maglev", "Unix socket"],
+)
+def test_a_pool_that_a_client_cannot_use_closes_its_routes(unusable: Cluster) -> None:
+    assert build_proxyless(gateway(OPEN, clusters=(unusable,))) == ()
 
 
 def test_a_route_for_other_methods_or_with_a_query_can_match_no_call() -> None:

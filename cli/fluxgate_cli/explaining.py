@@ -15,7 +15,8 @@ from fluxgate.ir import (
     RouteTable,
 )
 from fluxgate.routing.explain import explain, request_of
-from fluxgate_cli.control.models import CandidateView, ExplainReply, ExplainRequest
+from fluxgate.translator.plugins import POLICY_TYPES
+from fluxgate_cli.control.models import CandidateView, ExplainReply, ExplainRequest, PolicyView
 from fluxgate_cli.errors import UsageError
 
 ANY_HOST = "localhost"
@@ -52,6 +53,7 @@ def explain_request(gateway: Gateway, request: ExplainRequest) -> ExplainReply:
         reason=found.reason,
         action=_action(route) if route else "",
         policies=_policies(route) if route else (),
+        chain=_chain(route) if route else (),
         tried=tuple(
             CandidateView(
                 route=each.route,
@@ -128,10 +130,21 @@ def _policies(route: HTTPRoute) -> tuple[str, ...]:
         if forward.retry is not None and forward.retry.attempts:
             found.append(f"{forward.retry.attempts} retries")
         found += [f"{each.percent:g} % mirrored to {each.cluster}" for each in forward.mirrors]
-    found.extend(_link(link) for link in route.chain)
     return tuple(found)
 
 
-def _link(link: PolicyOrigin) -> str:
-    wider = "".join(f", appended to {each}" for each in link.appended_to)
-    return f"{link.type} from {link.source}{wider}"
+def _chain(route: HTTPRoute) -> tuple[PolicyView, ...]:
+    """The policies in force, in the order in which Envoy runs them."""
+    order = {each.name: place for place, each in enumerate(POLICY_TYPES)}
+
+    def place(link: PolicyOrigin) -> int:
+        return order.get(link.type, len(order))
+
+    return tuple(
+        PolicyView(
+            type=link.type,
+            object=str(link.source),
+            appended_to=tuple(map(str, link.appended_to)),
+        )
+        for link in sorted(route.chain, key=place)
+    )

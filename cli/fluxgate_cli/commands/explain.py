@@ -12,7 +12,7 @@ from fluxgate.ir import Gateway
 from fluxgate.translator import translate
 from fluxgate_cli import options
 from fluxgate_cli.control import client
-from fluxgate_cli.control.models import CandidateView, ExplainReply, ExplainRequest
+from fluxgate_cli.control.models import CandidateView, ExplainReply, ExplainRequest, PolicyView
 from fluxgate_cli.errors import InvalidResourcesError, UsageError
 from fluxgate_cli.explaining import explain_request
 from fluxgate_cli.folder import load_folder
@@ -107,6 +107,9 @@ def _print(reply: ExplainReply, *, show_all: bool) -> None:
         ("policies", ", ".join(reply.policies) or "-"),
     ]
     print_table(("", ""), [(f"  {name}", text) for name, text in rows])
+    if reply.chain:
+        print_data("")
+        print_table(("POLICY", "FROM"), [(each.type, _source(each)) for each in reply.chain])
     if not reply.tried:
         return
     shown = reply.tried if show_all else nearest(reply.tried)
@@ -114,6 +117,10 @@ def _print(reply: ExplainReply, *, show_all: bool) -> None:
     print_table(("TRIED BEFORE", "LOST BECAUSE"), [(each.route, each.reason) for each in shown])
     if (left := len(reply.tried) - len(shown)) > 0:
         print_data(f"and {left:,} more; --all shows them")
+
+
+def _source(policy: PolicyView) -> str:
+    return ", continues ".join((policy.object, *policy.appended_to))
 
 
 def nearest(tried: tuple[CandidateView, ...]) -> tuple[CandidateView, ...]:

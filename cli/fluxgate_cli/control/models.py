@@ -125,10 +125,22 @@ class CandidateView(Shape):
     reason: str
 
 
+class PolicyView(Shape):
+    """One policy in force on a route, and the object that decides it.
+
+    ``appended_to`` are the objects of wider scopes that it continues.
+    """
+
+    type: str
+    object: str
+    appended_to: tuple[str, ...] = ()
+
+
 class ExplainReply(Shape):
     """The way of one request: listener, virtual host, the routes that lost, the one that takes it.
 
     ``route`` and ``object`` are empty when nothing matches; ``reason`` then says why.
+    ``policies`` says what holds on the route, ``chain`` which objects say so, in Envoy's order.
     """
 
     gateway: str
@@ -145,6 +157,7 @@ class ExplainReply(Shape):
     reason: str
     action: str = ""
     policies: tuple[str, ...] = ()
+    chain: tuple[PolicyView, ...] = ()
     tried: tuple[CandidateView, ...] = ()
 
 

@@ -103,8 +103,23 @@ def resolve_policies(
         tuple(collector.findings),
         frozenset(collector.used | applied.used),
         applied.clusters,
-        applied.chain,
+        _with_defaults(applied.chain, cors, tenant, scope),
     )
+
+
+def _with_defaults(
+    chain: tuple[PolicyOrigin, ...],
+    cors: CrossOrigin,
+    tenant: TenantFact | None,
+    scope: GatewayScope,
+) -> tuple[PolicyOrigin, ...]:
+    """The chain, and who decides about other origins where no policy does."""
+    if cors == CrossOrigin() or any(each.type == "cors" for each in chain):
+        return chain
+    source = scope.ref
+    if tenant is not None and tenant.cors_origins:
+        source = ObjectRef("Tenant", tenant.namespace, tenant.name)
+    return tuple(sorted((*chain, PolicyOrigin("cors", source)), key=lambda each: each.type))
 
 
 def _decided_by_fields(route: Route) -> frozenset[str]:

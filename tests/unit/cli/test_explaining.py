@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fluxgate.ir import (
@@ -14,6 +16,7 @@ from fluxgate.ir import (
     ListenerIR,
     PathKind,
     PathMatch,
+    PolicyOrigin,
     RouteMatch,
     RouteTable,
     VirtualHost,
@@ -108,3 +111,26 @@ def test_what_is_no_url_is_refused(url: str) -> None:
 def test_a_key_of_a_known_prefix_is_seen() -> None:
     reply = asked("GET", "/orders", ("Authorization", "Bearer flx_live_x"))
     assert reply.credential == "ApiKey"
+
+
+def test_the_policies_in_force_are_shown_in_envoys_order_with_where_they_come_from() -> None:
+    wide, near = ObjectRef("Plugin", "default", "wide"), ObjectRef("Plugin", "default", "near")
+    chain = (
+        PolicyOrigin("cors", ObjectRef("Tenant", "default", "acme")),
+        PolicyOrigin("ip-restriction", near, (wide,)),
+        PolicyOrigin("key-auth", ObjectRef("Route", "default", "orders")),
+        PolicyOrigin("rate-limit", wide),
+    )
+    turned = tuple(sorted(chain, key=lambda link: link.type, reverse=True))
+    reply = explain_request(
+        replace(
+            GATEWAY,
+            route_tables=(RouteTable("t1", (VirtualHost("*", (replace(ORDERS, chain=turned),)),)),),
+        ),
+        ExplainRequest(method="GET", url="/orders"),
+    )
+    assert [each.type for each in reply.chain] == [
+        "cors", "ip-restriction", "key-auth", "rate-limit",
+    ]  # fmt: skip
+    assert reply.chain[0].object == "Tenant default/acme"
+    assert reply.chain[1].appended_to == ("Plugin default/wide",)

@@ -98,6 +98,11 @@ GOOD = (
     Good("plugin", "Plugin", {"type": "key-auth", "targets": [{"kind": "Tenant", "name": "t"}]}),
     Good("key", "ApiKey", {**KEY, "expiresAt": "2030-01-01T00:00:00Z", "allowedCidrs": ["10.0.0.0/8"]}),
     Good("tenant", "Tenant", {"hosts": ["*.example.com"], "corsOrigins": ["https://app.example.com"]}),
+    Good("quotas", "Tenant", {"quotas": [
+        {"name": "month", "limit": 1, "window": "720h", "policy": "Redis"},
+        {"name": "odd", "limit": 1, "window": "90m"},
+    ]}),
+    Good("rate limit service", "GatewayConfig", gateway(rateLimitService={"url": "http://ratelimit:8081"})),
 )  # fmt: skip
 
 BAD = (
@@ -262,6 +267,9 @@ BAD = (
     Bad("no CIDR", "ApiKey", {**KEY, "allowedCidrs": ["10.0.0.0/99"]}, "spec.allowedCidrs[0]", "us"),
     Bad("time without zone", "ApiKey", {**KEY, "expiresAt": "2030-01-01T00:00:00"}, "spec.expiresAt"),
     Bad("quotas twice", "Tenant", {"quotas": [{"name": "a", "limit": 1}] * 2}, "spec.quotas"),
+    Bad("a window that Redis does not count", "Tenant",
+        {"quotas": [{"name": "a", "limit": 1, "window": "90m", "policy": "Redis"}]}, "spec.quotas[0].window", by="cel"),
+    Bad("a quota of nothing", "Tenant", {"quotas": [{"name": "a", "limit": 0}]}, "spec.quotas[0].limit"),
     Bad("plugin type with a space", "Plugin", {"type": "key auth"}, "spec.type"),
 )  # fmt: skip
 

@@ -240,6 +240,24 @@ def _http_routes(placed: _Placed, action: RouteAction) -> Iterator[tuple[int, bo
                     chain=protection.chain,
                 ),
             )
+    if not protection.refuse:
+        yield from _beside(placed)
+
+
+def _beside(placed: _Placed) -> Iterator[tuple[int, bool, HTTPRoute]]:
+    """What policies add beside the route, open to all."""
+    ref, protection = placed.ref, placed.protection
+    for each in protection.policies.beside:
+        built = HTTPRoute(
+            name=f"route/{ref.namespace}/{ref.name}/0/{each.suffix}",
+            origin=ref,
+            match=each.match,
+            action=each.action,
+            priority=placed.route.spec.priority,
+            created=placed.route.metadata.creation_timestamp,
+            chain=protection.chain,
+        )
+        yield 0, True, built
 
 
 def conflicts_of(fragment: Fragment, view: View) -> tuple[Finding, ...]:

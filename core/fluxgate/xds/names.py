@@ -66,6 +66,9 @@ BODY_LIMIT_FILTER = "fluxgate.body_limit"
 EXTENSION_SLOT = "fluxgate.extensions"
 """The slot for what routes bring of their own."""
 
+MCP_TOOLS = "mcp-tools"
+"""The policy that refuses tools, as refusals name it."""
+
 AUTH_METADATA = "fluxgate.auth"
 """Dynamic metadata: ``key_id``, ``tenant``, ``plan`` and ``credential`` of the verified caller.
 

@@ -127,6 +127,12 @@ CAUSES: tuple[Reply, ...] = (
         "The client's address or certificate may not use this route.",
         details="rbac_access_denied_matched_policy[none]",
     ),
+    Reply(
+        403,
+        "forbidden",
+        "This tool may not be called here.",
+        details=f"rbac_access_denied_matched_policy[{names.MCP_TOOLS}]",
+    ),
 )
 
 _BAD_REQUEST = "The request is malformed or its path is not allowed."

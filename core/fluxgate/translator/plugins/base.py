@@ -10,7 +10,7 @@ from fluxgate.api.v1alpha1 import Model, Route
 from fluxgate.api.v1alpha1.extensions import ExtensionType
 from fluxgate.api.v1alpha1.policy import CircuitBreaker, Cors, Retry, SecretRef, Timeouts
 from fluxgate.api.v1alpha1.route import BackendRef, Rewrite, RouteAuth
-from fluxgate.ir import RouteAction, RoutePolicy, Shared
+from fluxgate.ir import RouteAction, RouteMatch, RoutePolicy, Shared
 from fluxgate.resources import ObjectRef
 from fluxgate.secret import SecretBytes
 from fluxgate.status import Reason
@@ -37,6 +37,18 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """An open route that a policy adds beside its own: ``suffix`` ends its name.
+
+    It has none of the route's policies, and yields to what users wrote for the same place.
+    """
+
+    suffix: str
+    match: RouteMatch
+    action: RouteAction
+
+
+@dataclass(frozen=True, slots=True)
 class Policies:
     """What the policies of one route add up to, as far as they are applied."""
 
@@ -51,6 +63,7 @@ class Policies:
     rewrite: Rewrite | None = None
     credentials: tuple[str, ...] = ()
     """Classes of credentials that a policy verifies (:data:`fluxgate.ir.policies.access.STRENGTH`)."""
+    beside: tuple[Beside, ...] = ()
     on_route: tuple[RoutePolicy, ...] = ()
     shared: tuple[Shared, ...] = ()
 

@@ -24,6 +24,7 @@ from fluxgate.ir.policies.envoy_patch import EnvoyPatch, PatchedFilter
 from fluxgate.ir.policies.ext_proc import ExtProc
 from fluxgate.ir.policies.grpc import GrpcJson
 from fluxgate.ir.policies.lua import Lua
+from fluxgate.ir.policies.mcp import Mcp
 from fluxgate.ir.policies.wasm import Wasm
 from fluxgate.snapshot import SnapshotResource
 from fluxgate.xds import names
@@ -31,6 +32,7 @@ from fluxgate.xds.httpfilters.ext_proc import build_ext_proc
 from fluxgate.xds.httpfilters.grpc_json import build_transcoder
 from fluxgate.xds.httpfilters.identity_guard import remember_identity, restore_identity
 from fluxgate.xds.httpfilters.lua_script import build_lua
+from fluxgate.xds.httpfilters.mcp import build_mcp
 from fluxgate.xds.httpfilters.slot import fill, slot
 from fluxgate.xds.httpfilters.wasm_module import build_wasm
 
@@ -61,6 +63,8 @@ class Extensions:
         if (transcoding := route.policy(GrpcJson)) is not None:
             # behind everything: scripts see what the client sees
             own.append(("grpc-json-transcode", build_transcoder(transcoding)))
+        if (server := route.policy(Mcp)) is not None:
+            own = [*build_mcp(server), *own]
         for name, config in own:
             fill(message, self.name, name, config)
         patch = route.policy(EnvoyPatch)

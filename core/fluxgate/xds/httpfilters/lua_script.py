@@ -47,9 +47,9 @@ _METHODS = (
 
 def script_of(policy: Lua) -> str:
     """The whole Lua source for Envoy: the Plugin's script as data, and what runs it."""
-    pairs = ", ".join(f"[{_quoted(name)}] = {_quoted(to)}" for name, to in policy.backends)
+    pairs = ", ".join(f"[{quoted(name)}] = {quoted(to)}" for name, to in policy.backends)
     data = (
-        f"local NAME = {_quoted(policy.name)}\n"
+        f"local NAME = {quoted(policy.name)}\n"
         f"local BACKENDS = {{ {pairs} }}\n"
         f"local IDENTITY = {_set(names.IDENTITY_HEADERS)}\n"
         f"local METHODS = {_set(_METHODS)}\n"
@@ -60,7 +60,11 @@ def script_of(policy: Lua) -> str:
 
 def build_lua(policy: Lua) -> lua_v3.Lua:
     """The filter's configuration for one script."""
-    source = script_of(policy)
+    return shared_lua(script_of(policy))
+
+
+def shared_lua(source: str) -> lua_v3.Lua:
+    """A filter that runs ``source``, in one Lua state a worker for all routes that have the same."""
     # after authentication nothing may choose another route
     message = lua_v3.Lua(clear_route_cache={"value": False})
     message.default_source_code.inline_string = source
@@ -70,11 +74,11 @@ def build_lua(policy: Lua) -> lua_v3.Lua:
 
 
 def _set(members: Iterable[str]) -> str:
-    return "{ " + ", ".join(f"[{_quoted(each)}] = true" for each in members) + " }"
+    return "{ " + ", ".join(f"[{quoted(each)}] = true" for each in members) + " }"
 
 
-def _quoted(text: str) -> str:
-    """A Lua string: what is not plain becomes decimal escapes."""
+def quoted(text: str) -> str:
+    """``text`` as a Lua string: what is not plain becomes decimal escapes."""
     escaped = re.sub(
         r"[^A-Za-z0-9_./:@+-]",
         lambda found: "".join(f"\\{byte:03d}" for byte in found[0].encode()),

@@ -44,3 +44,6 @@ TERMINATION = _source("termination.lua")
 
 TRANSFORM = "\n".join(_source(f"{name}.lua") for name in ("json", "json_changes", "transform"))
 """Defines ``envoy_on_request`` and ``envoy_on_response``; comes after the names it uses."""
+
+MCP = _source("mcp.lua")
+"""Completes the challenge in refusals; comes after ``CHALLENGE``."""

@@ -15,12 +15,19 @@ import re2
 
 
 class _Expression(Protocol):
+    @property
+    def programsize(self) -> int: ...
     def fullmatch(self, text: bytes) -> object | None: ...
 
 
 def check(pattern: str) -> None:
     """Raise ``ValueError`` with RE2's own words when ``pattern`` is not an expression."""
     _compile(pattern)
+
+
+def program_size(pattern: str) -> int:
+    """How large RE2 finds a compiled expression; Envoy takes only so much."""
+    return _compile(pattern).programsize
 
 
 def full_match(pattern: str, text: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fluxgate.ir.policy import RoutePolicy
@@ -38,3 +40,10 @@ class ExtAuthz(RoutePolicy):
     fail_open: bool = False
     status_on_error: int = 503
     client_certificate: bool = False
+
+
+def settable(headers: Iterable[str]) -> str:
+    """A regular expression for these names, of which some end in ``*``."""
+    exact = sorted({name for name in headers if not name.endswith("*")})
+    prefixes = sorted({name[:-1] for name in headers if name.endswith("*")})
+    return "|".join((*map(re.escape, exact), *(f"{re.escape(each)}.*" for each in prefixes)))

@@ -15,11 +15,15 @@ from fluxgate.api.v1alpha1 import Model, duration_ms
 from fluxgate.api.v1alpha1.base import Duration, HeaderName, Line
 from fluxgate.api.v1alpha1.route import BackendRef
 from fluxgate.api.v1alpha1.rules import Rule, how_many
-from fluxgate.ir.policies.ext_authz import AuthorizedBody, ExtAuthz
+from fluxgate.ir.policies.ext_authz import AuthorizedBody, ExtAuthz, settable
+from fluxgate.regex import program_size
 from fluxgate.status import Reason
 from fluxgate.translator.findings import PolicyError
 from fluxgate.translator.plugins.base import Context, Policies, PolicyType
 from fluxgate.xds import names
+
+LARGEST_EXPRESSION = 1000
+"""RE2 program size up to which Envoy, as it is started here, takes an expression."""
 
 HeaderNames = Annotated[
     tuple[
@@ -119,6 +123,7 @@ class ExtAuthzConfig(Model):
 
 def _apply(policies: Policies, config: ExtAuthzConfig, context: Context) -> Policies:
     _require_no_identity(config, context)
+    _require_small(config)
     body = config.body
     service = config.grpc or config.http
     if service is None:
@@ -142,6 +147,17 @@ def _apply(policies: Policies, config: ExtAuthzConfig, context: Context) -> Poli
         client_certificate=config.include_client_certificate,
     )
     return policies.adding(rule)
+
+
+def _require_small(config: ExtAuthzConfig) -> None:
+    """What a gRPC service may set is one regular expression, which Envoy bounds."""
+    expression = settable(_lower(config.upstream_headers))
+    if config.grpc is not None and expression and program_size(expression) > LARGEST_EXPRESSION:
+        raise PolicyError(
+            "config.upstreamHeaders",
+            "these are more names than Envoy can compare for a gRPC service; give them a common "
+            "beginning, and list that with *",
+        )
 
 
 def _lower(listed: tuple[str, ...]) -> tuple[str, ...]:

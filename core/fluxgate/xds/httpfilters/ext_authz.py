@@ -8,8 +8,6 @@ Protos: envoy.extensions.filters.http.ext_authz.v3.ExtAuthz.
 
 from __future__ import annotations
 
-import re
-
 from envoy.config.common.mutation_rules.v3 import mutation_rules_pb2 as mutation_rules_v3
 from envoy.config.core.v3 import base_pb2 as core_v3
 from envoy.config.core.v3 import grpc_service_pb2 as grpc_service_v3
@@ -21,7 +19,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import (
 from envoy.type.matcher.v3 import string_pb2 as string_matcher_v3
 
 from fluxgate.ir import Gateway, HTTPRoute
-from fluxgate.ir.policies.ext_authz import ExtAuthz
+from fluxgate.ir.policies.ext_authz import ExtAuthz, settable
 from fluxgate.snapshot import SnapshotResource
 from fluxgate.xds import names
 from fluxgate.xds.httpfilters.slot import fill, slot
@@ -29,6 +27,8 @@ from fluxgate.xds.proto import boolean, duration
 
 _MAX_REFUSAL_BYTES = 65_536
 _NOTHING = "^$"
+_FRAMING = ("content-length", "transfer-encoding")
+"""How a message is read: that of an HTTP service's answer fits no request."""
 
 
 class ExternalAuthorization:
@@ -61,7 +61,7 @@ def build_ext_authz(rule: ExtAuthz) -> ext_authz_v3.ExtAuthz:
         metadata_context_namespaces=[names.AUTH_METADATA],
         include_peer_certificate=rule.client_certificate,
         allowed_headers=_listed(rule.request_headers),
-        decoder_header_mutation_rules=_may_set(rule.upstream_headers),
+        decoder_header_mutation_rules=_may_set(rule),
         enable_dynamic_metadata_ingestion=boolean(value=False),
         max_denied_response_body_bytes=_MAX_REFUSAL_BYTES,
         enforce_response_header_limits=True,
@@ -121,22 +121,17 @@ def _listed(headers: tuple[str, ...]) -> string_matcher_v3.ListStringMatcher:
     return listed
 
 
-def _may_set(headers: tuple[str, ...]) -> mutation_rules_v3.HeaderMutationRules:
-    """Exactly these request headers; identity headers only by their full names.
+def _may_set(rule: ExtAuthz) -> mutation_rules_v3.HeaderMutationRules:
+    """What the service may set or remove on the request; anything else is ignored.
 
-    Anything else that the service sets is an error of the service.
+    What an HTTP service may set is listed where its answer is read, so only what nobody may
+    set without its full name remains.
     """
-    exact = {name for name in headers if not name.endswith("*")}
-    prefixes = [re.escape(name[:-1]) for name in headers if name.endswith("*")]
     rules = mutation_rules_v3.HeaderMutationRules(
-        disallow_system=boolean(value=True),
-        allow_all_routing=boolean(value=False),
-        disallow_is_error=boolean(value=False),
+        disallow_system=boolean(value=True), disallow_all=boolean(rule.grpc)
     )
-    allowed = [*(re.escape(name) for name in sorted(exact)), *(f"{each}.*" for each in prefixes)]
-    rules.disallow_all.value = True
-    if allowed:
-        rules.allow_expression.regex = "|".join(allowed)
-    refused = [name for name in names.IDENTITY_HEADERS if name not in exact]
-    rules.disallow_expression.regex = "|".join(refused) or _NOTHING
+    if rule.grpc and rule.upstream_headers:
+        rules.allow_expression.regex = settable(rule.upstream_headers)
+    named = [name for name in names.IDENTITY_HEADERS if name not in rule.upstream_headers]
+    rules.disallow_expression.regex = "|".join((*_FRAMING, *named))
     return rules

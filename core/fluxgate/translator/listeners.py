@@ -102,7 +102,7 @@ class Listeners:
                 continue
             what = "every other server name" if name == _ANY else name
             message = f"{what} goes to the listener {holder}, of the same address and port"
-            self.findings.append(invalid(f"{path}.hostnames: {message}", Reason.CONFLICTED))
+            self.findings.append(partly(f"{path}.hostnames: {message}", Reason.CONFLICTED))
         return tuple(free)
 
     def _tls(self, listener: Listener, tls: ListenerTLS, path: str) -> ListenerTLSIR | None:

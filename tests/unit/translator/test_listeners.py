@@ -213,7 +213,7 @@ def test_a_server_name_goes_to_the_first_listener_of_a_port_and_the_other_is_clo
     assert [(each.name, each.closed) for each in found.gateway.listeners] == [
         ("a", False), ("b", True), ("c", False)]  # fmt: skip
     assert found.gateway.listeners[1].server_names == ("y.example.com",)
-    assert found.verdict("GatewayConfig", "edge") == (False, "Conflicted")
+    assert found.verdict("GatewayConfig", "edge") == (True, "Conflicted")
     assert "spec.listeners[1].hostnames: x.example.com goes to the listener a" in message(
         found, "Accepted"
     )

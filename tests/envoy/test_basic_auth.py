@@ -59,6 +59,8 @@ def served(echo: EchoUpstream) -> Iterator[Documents]:
         asking("both", "users", spec={"auth": {"credentials": ["ApiKey"]}}),
         asking("optional", "users", spec={"auth": {"mode": "Optional", "credentials": ["Basic"]}}),
         asking("scoped", "users", spec={"auth": {"credentials": ["Basic"], "scopes": ["admin"]}}),
+        obj("Tenant", "acme", {}),
+        asking("tenants", "users", spec={"tenant": "acme"}),
         *(asking(name, name) for name in ("bcrypt", "twice", "nobody", "elsewhere", "missing")),
     )
     with Documents(*documents) as running:
@@ -164,6 +166,11 @@ def test_a_user_has_no_scopes(served: Documents) -> None:
     answer = served.get("/scoped", [basic("ann", ANN)])
     assert answer.status == 403
     assert "lacks the scope admin" in answer.json()["message"]
+
+
+def test_on_a_route_of_a_tenant_the_users_are_the_tenants(served: Documents) -> None:
+    answer = served.get("/tenants", [basic("ann", ANN), ("x-tenant-id", "other")])
+    assert answer.echoed("x-tenant-id") == ["acme"]
 
 
 def test_a_grpc_client_without_a_password_gets_unauthenticated(served: Documents) -> None:

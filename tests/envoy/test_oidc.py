@@ -23,7 +23,10 @@ pytestmark = pytest.mark.envoy
 
 KEY = "flc_service_4BnJq0xYt7bGmZpLk2VwRs9HcDfE1aXyZ012"
 APP, LOGIN = "app.example.com", "login.example.com"
-PATHS = ("app", "access", "id", "either", "optional", "other-client", "other-issuer", "claims")
+PATHS = (
+    *("app", "access", "id", "either", "optional", "other-client", "other-issuer", "claims"),
+    *("tenants", "tenant-claim"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +96,9 @@ def documents(echo: EchoUpstream, provider: OpenIdProvider, authority: Authority
         login("other-client", clientId="another"),
         login("other-issuer", issuer="https://elsewhere.example.com"),
         login("claims", {"auth": {"scopes": ["staff"]}}, claims=claims),
+        obj("Tenant", "acme", {}),
+        login("tenants", {"tenant": "acme"}),
+        login("tenant-claim", {"tenant": "acme"}, claims={"tenant": "org"}),
         login("no-way-back", callbackPath="/elsewhere"),
         login("no-openid", scopes=["email"]),
         login("no-secret", clientSecretRef={"name": "missing"}),
@@ -372,6 +378,13 @@ class TestWhoItIs:
         answer = user.get(page("claims"))
         assert echoed(answer, "x-auth-subject") == ["ann@example.com"]
         assert echoed(answer, "x-auth-scopes") == ["staff a%20b"]
+
+    def test_on_a_route_of_a_tenant_users_are_the_tenants_unless_their_token_says_otherwise(
+        self, user: httpx.Client, state: Provider
+    ) -> None:
+        state.user = {"sub": "user-1", "org": "other"}
+        assert echoed(user.get(page("tenants")), "x-tenant-id") == ["acme"]
+        assert user.get(page("tenant-claim")).status_code == 403
 
     def test_a_session_without_a_scope_that_the_route_asks_for_is_refused(
         self, user: httpx.Client, state: Provider

@@ -299,7 +299,8 @@ local function by_metadata(class)
   end
 end
 
--- Callers of whom nothing but a name is known; see peers.lua.
+-- Callers of whom nothing but a name is known; see peers.lua. Whoever says on a tenant's route whose
+-- names may call speaks for the tenant.
 local function by_name(class, name_of)
   return function(handle, headers, policy)
     local name = name_of(handle, headers, policy)
@@ -307,15 +308,27 @@ local function by_name(class, name_of)
       return nil
     end
     name = encode(name)
-    local record = caller(class, { id = class .. ":" .. name, subject = name })
+    local record = caller(class, { id = class .. ":" .. name, subject = name,
+      tenant = policy.tenants, plan = policy.fallback })
     -- a certificate is a machine's: it contradicts no user's token or key
     record.named = class ~= "mtls" and record.named or nil
     return record
   end
 end
 
+-- A session says no plan; it gets that of its tenant, as a token does.
+local session = by_metadata("oidc")
+
+local function session_caller(handle, headers, policy)
+  local record = session(handle, headers, policy)
+  if record then
+    record.plan = policy.fallback or ""
+  end
+  return record
+end
+
 local CLASSES = { mtls = by_name("mtls", certificate_name), jwt = token_caller,
-  oidc = by_metadata("oidc"), api_key = by_metadata("api_key"), basic = by_name("basic", user_name) }
+  oidc = session_caller, api_key = by_metadata("api_key"), basic = by_name("basic", user_name) }
 
 local function require_agreement(one, other)
   if one.tenant ~= "" and other.tenant ~= "" and one.tenant ~= other.tenant then

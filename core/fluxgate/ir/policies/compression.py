@@ -11,7 +11,7 @@ from fluxgate.ir.policy import RoutePolicy, Shared
 class Compression(Shared):
     """One way to compress, which many routes share. Its name is made of its content.
 
-    ``algorithms`` in the order of preference among those a client weighs equally. Bodies below
+    The first of ``algorithms`` is preferred among those a client weighs equally. Bodies below
     ``min_bytes`` and of other types stay as they are. ``skip_etag`` leaves answers with an ETag alone;
     otherwise a strong ETag becomes a weak one.
     """

@@ -27,7 +27,7 @@ class CompressionConfig(Model):
     ] = Field(
         default=("br", "zstd", "gzip"),
         description="What the gateway offers. The client's accept-encoding chooses; among those it "
-        "weighs equally the first of this list.",
+        "weighs equally the first of this list, then the first the client names.",
     )
     content_types: Annotated[tuple[MediaType, ...], Field(min_length=1, max_length=64)] = Field(
         default=(

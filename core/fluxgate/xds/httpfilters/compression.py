@@ -49,8 +49,8 @@ _LIBRARIES: dict[str, type[Message]] = {
 
 
 def build_compressor(compression: Compression, algorithm: str) -> compressor_v3.Compressor:
-    """One compressor. A part of an answer (206) stays as it is: its range is one of the whole."""
-    message = compressor_v3.Compressor()
+    """One compressor; the first wins where a client weighs several equally. A part of an answer (206) stays as it is: its range is one of the whole."""
+    message = compressor_v3.Compressor(choose_first=algorithm == compression.algorithms[0])
     message.compressor_library.name = algorithm
     message.compressor_library.typed_config.CopyFrom(any_of(_LIBRARIES[algorithm]()))
     response = message.response_direction_config
@@ -64,7 +64,7 @@ def build_compressor(compression: Compression, algorithm: str) -> compressor_v3.
 
 
 def build_chain(compression: Compression) -> composite_v3.FilterChainConfiguration:
-    """The compressors of one way to compress; the first wins among those a client weighs equally."""
+    """The compressors of one way to compress."""
     return composite_v3.FilterChainConfiguration(
         typed_config=[
             extension_v3.TypedExtensionConfig(

@@ -62,25 +62,38 @@ def _classes(auth: RouteAuth | None, policies: Policies, *, by_field: bool) -> t
     """The classes a route takes, the strongest first.
 
     Those that ``credentials`` names; else those whose policies are in force, where ``key-auth`` is one
-    for API keys; else, of a route with ``auth``, API keys.
+    for API keys; else, of a route with ``auth``, API keys. A client certificate is then asked for
+    besides, not instead: it counts among them where ``credentials`` names it, or nothing else is asked.
     """
     in_force = set(policies.credentials)
+    beside = in_force - {"MTLS"}
     if auth is None:
-        wanted = in_force
+        wanted = beside or in_force
     elif auth.mode == "None":
         wanted = set()
     elif auth.credentials:
         wanted = set(auth.credentials)
     elif by_field:
-        wanted = in_force or set(_KEYS_ALONE)
+        wanted = beside or set(_KEYS_ALONE)
     else:
-        wanted = in_force | set(_KEYS_ALONE)
+        wanted = beside | set(_KEYS_ALONE)
     for each in sorted(wanted - in_force - set(_KEYS_ALONE)):
         raise PolicyError(
             "auth.credentials",
             f"{each} needs a policy of type {_VERIFIED_BY[each]} on this route; add one, or remove {each}",
         )
     return tuple(each for each in STRENGTH if each in wanted)
+
+
+def unused_tokens(policies: Policies, key_auth: KeyAuth | None) -> str:
+    """What to say of a route that trusts issuers and takes API keys alone; empty for nothing."""
+    trusts = any(isinstance(each, JwtAuth) for each in policies.on_route)
+    if not trusts or key_auth is None or key_auth.deferred:
+        return ""
+    return (
+        "auth.credentials: JWT is not listed, so tokens are not looked at; list it, or switch the "
+        "issuers off here: plugins: [{type: jwt-auth, enabled: false}]"
+    )
 
 
 def _require_no_acl(policies: Policies) -> None:

@@ -9,7 +9,7 @@ from fluxgate.api.v1alpha1.route import PluginUse
 from fluxgate.ir import KeyAuth, PlanBucket, PolicyOrigin
 from fluxgate.resources import ObjectRef
 from fluxgate.status import Reason
-from fluxgate.translator.access import resolve_access
+from fluxgate.translator.access import resolve_access, unused_tokens
 from fluxgate.translator.applying import apply_policies
 from fluxgate.translator.backends import may_use
 from fluxgate.translator.clusters import ClusterSpec
@@ -240,6 +240,8 @@ def _access(
     except PolicyError as error:
         collector.fail(invalid(str(error), error.reason))
         return None, policies
+    if message := unused_tokens(policies, key_auth):
+        collector.findings.append(partly(message))
     return key_auth, policies if access is None else policies.adding(access)
 
 

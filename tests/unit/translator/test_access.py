@@ -15,6 +15,7 @@ from fluxgate.ir.policies.jwt_auth import JwtAuth, JwtProvider, JwtRequirement, 
 ISSUER = Issuer(alg="ES256")
 TOKENS = {"type": "jwt-auth", "config": {"providers": [ISSUER.provider()]}}
 KEYS = {"type": "key-auth", "config": {}}
+CERTIFICATE = {"type": "mtls-auth", "config": {}}
 ON_EDGE = {"targets": [{"kind": "GatewayConfig", "name": "edge"}]}
 
 
@@ -41,6 +42,11 @@ class TestCredentials:
             ({"credentials": ["ApiKey"]}, [TOKENS], ("ApiKey",)),
             ({"credentials": ["JWT"]}, [KEYS, TOKENS], ("JWT",)),
             ({"mode": "None"}, [TOKENS], ()),
+            (None, [CERTIFICATE], ("MTLS",)),
+            (None, [CERTIFICATE, TOKENS], ("JWT",)),
+            ({}, [CERTIFICATE], ("ApiKey",)),
+            (None, [CERTIFICATE, KEYS], ("ApiKey",)),
+            ({"credentials": ["MTLS", "JWT"]}, [CERTIFICATE, TOKENS], ("MTLS", "JWT")),
         ],
     )
     def test_a_route_takes_what_it_names_or_what_its_policies_verify(self, auth, plugins, expected):
@@ -51,6 +57,15 @@ class TestCredentials:
         made = World(edge(), route(auth={"credentials": ["ApiKey"]}, plugins=[TOKENS])).route
         assert made.policy(Access) is None
         assert not made.key_auth.deferred
+
+    def test_issuers_whose_tokens_are_not_looked_at_are_said(self):
+        named = {"auth": {"credentials": ["ApiKey"]}}
+        plugin = obj("Plugin", "tokens", TOKENS | ON_EDGE)
+        world = World(edge(), plugin, route(**named))
+        assert world.verdict("Route", "r") == (True, "PartiallyAccepted")
+        assert "JWT is not listed, so tokens are not looked at" in world.message("Route", "r")
+        off = [{"type": "jwt-auth", "enabled": False}]
+        assert World(edge(), plugin, route(plugins=off, **named)).message("Route", "r") == ""
 
     def test_with_tokens_the_key_filter_verifies_and_leaves_the_rest_to_the_other(self):
         made = World(edge(), route(auth={"scopes": ["a"]}, plugins=[KEYS, TOKENS])).route

@@ -253,7 +253,7 @@ class RouteAuth(Model):
         description="Any of these will do; of several the strongest counts. Empty: those that "
         "policies on the route verify (mtls-auth, jwt-auth, oidc, key-auth, basic-auth), API keys "
         "without such a policy. A policy that verifies a class which is not listed here refuses "
-        "requests without it by itself.",
+        "requests without it by itself, but for jwt-auth: tokens are not looked at then.",
     )
     scopes: Annotated[tuple[Scope, ...], Field(max_length=64)] = Field(
         default=(), description="All of them are needed."

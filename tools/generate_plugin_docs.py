@@ -30,6 +30,27 @@ PATHLESS = ("redirect", "direct-response", "request-termination")
 EXAMPLE_PATHS = {"oidc": "/app"}
 """Where the example's route is, for types that depend on it; else ``/orders``."""
 
+COMPANIONS: dict[str, list[dict[str, Any]]] = {
+    "acl": [{"type": "key-auth", "config": {"credentials": ["ApiKey"]}}],
+    "mcp": [
+        {
+            "type": "jwt-auth",
+            "config": {
+                "providers": [
+                    {
+                        "name": "main",
+                        "issuer": "https://id.example.com/",
+                        "audiences": ["https://api.example.com/mcp"],
+                        "algorithms": ["RS256"],
+                        "jwks": {"remote": {"url": "https://id.example.com/.well-known/jwks.json"}},
+                    }
+                ]
+            },
+        }
+    ],
+}
+"""Policies without which one of a type is no use: its example in a Route has them, too."""
+
 _SCOPES = (
     "In a Plugin it may target a GatewayConfig, a Tenant, a Backend or a Route; or it stands "
     "in a Route's `plugins`. Of several, the nearest counts: see [merging](README.md#merging)."
@@ -65,6 +86,7 @@ def render_page(policy: PolicyType) -> str:
         policy.summary,
         _SCOPES,
         _ADMITTED if policy.name in get_args(ExtensionType) else "",
+        _companions(policy),
         _broken(policy),
         "## Fields",
         _fields_of(policy.config),
@@ -89,7 +111,7 @@ def in_route(policy: PolicyType) -> dict[str, Any]:
     spec: dict[str, Any] = {"matches": [{"path": {"value": path}}]}
     if policy.name not in PATHLESS:
         spec["backends"] = [{"url": "http://orders.example.com"}]
-    spec["plugins"] = [{"type": policy.name} | _config(policy)]
+    spec["plugins"] = [*_with(policy), {"type": policy.name} | _config(policy)]
     return _object("Route", "orders", spec)
 
 
@@ -259,6 +281,15 @@ def _models_in(annotation: object) -> Iterator[type[Model]]:
         yield annotation
     for argument in getattr(annotation, "__args__", ()):
         yield from _models_in(argument)
+
+
+def _companions(policy: PolicyType) -> str:
+    types = ", ".join(f"[`{each['type']}`]({each['type']}.md)" for each in _with(policy))
+    return f"Its route needs another policy, for example {types}." if types else ""
+
+
+def _with(policy: PolicyType) -> list[dict[str, Any]]:
+    return COMPANIONS.get(policy.name, [])
 
 
 def _broken(policy: PolicyType) -> str:

@@ -22,10 +22,7 @@ from support import documents
 from support.certificates import Authority
 from support.documents import Document
 from support.wasm_modules import stamping
-from tools.generate_plugin_docs import EXAMPLE_PATHS
-
-AUTHENTICATED = ("acl", "quota")
-"""Types that ask something of a verified caller: their routes ask for a key, too."""
+from tools.generate_plugin_docs import COMPANIONS, EXAMPLE_PATHS
 
 
 def _descriptors() -> bytes:
@@ -105,10 +102,10 @@ def translated(*policies: PolicyType, plugins: bool = False) -> Translation:
         assert model is not None, f"{policy.name}: {problem}"
         for _, ref in references_in(model, "default"):
             store.upsert(_referred(ref))
-        more = {"auth": {}} if policy.name in AUTHENTICATED else {}
-        inline = () if plugins else ({policy.name: config},)
+        companions = [{each["type"]: each["config"]} for each in COMPANIONS.get(policy.name, ())]
+        inline = companions if plugins else [*companions, {policy.name: config}]
         path = EXAMPLE_PATHS.get(policy.name, f"/{policy.name}")
-        store.upsert(parse_object(documents.route(policy.name, 9, *inline, path=path, **more)))
+        store.upsert(parse_object(documents.route(policy.name, 9, *inline, path=path)))
         if plugins:
             target = {"kind": "Route", "name": policy.name}
             spec = {"type": policy.name, "config": config, "targets": [target]}

@@ -101,7 +101,9 @@ def test_a_link_to_a_heading_leads_to_one(page: Path) -> None:
 def test_every_page_is_in_the_index() -> None:
     index = (DOCS / "index.md").read_text()
     pages = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} - {"index.md"}
-    assert {name for name in pages if name not in index and "decisions/0" not in name} == set()
+    # decisions and plugins have an index of their own
+    listed = ("decisions/0", "plugins/")
+    assert {name for name in pages if name not in index and not name.startswith(listed)} == set()
 
 
 def test_the_decisions_are_numbered_without_a_gap_and_titled_by_their_number() -> None:

@@ -60,10 +60,10 @@ class TestScopes:
 
 class TestBroken:
     def test_an_unknown_type_is_told_the_known_ones_and_closes_the_route(self):
-        plugin = obj("Plugin", "p", {"type": "jwt-auth"})
+        plugin = obj("Plugin", "p", {"type": "telepathy"})
         world = World(edge(), plugin, route(plugins=[{"name": "p"}]))
         assert world.verdict("Plugin", "p") == (False, "UnsupportedType")
-        assert "cors, key-auth, rate-limit" in world.message("Plugin", "p")
+        assert "cors, csrf, direct-response" in world.message("Plugin", "p")
         assert world.route.action.status == 503
 
     def test_a_wrong_config_names_the_field(self):

@@ -28,8 +28,8 @@ from fluxgate.xds.httpfilters.lua_script import quoted, shared_lua
 from fluxgate.xds.proto import payload_of, uint32
 from fluxgate.xds.wire import field_bytes, varint
 
-METADATA = "mcp_proxy"
-"""Where Envoy's filter writes what it read."""
+METADATA = ("envoy.filters.http.mcp", "mcp_proxy")
+"""Where Envoy's filter writes what it read; which of both, a runtime flag of Envoy decides."""
 
 _REQUEST_STORAGE_MODE, _DYNAMIC_METADATA = 5, 1
 _REJECT_DUPLICATE_KEYS = 8
@@ -53,15 +53,9 @@ def _reader(most: int) -> mcp_v3.Mcp:
 
 def _tools(allowed: tuple[str, ...]) -> rbac_v3.RBAC:
     """Refuse ``tools/call`` of any tool that is not listed, and of one without a name."""
-    calls = _permission(_says(("method",), "tools/call"))
-    listed = [_permission(_says(("params", "name"), name)) for name in allowed]
-    refused = rbac_config_v3.Permission()
-    refused.and_rules.rules.append(calls)
-    if listed:
-        unlisted = refused.and_rules.rules.add()
-        unlisted.not_rule.or_rules.rules.extend(listed)
     policy = rbac_config_v3.Policy(
-        permissions=[refused], principals=[rbac_config_v3.Principal(any=True)]
+        permissions=[_unlisted(where, allowed) for where in METADATA],
+        principals=[rbac_config_v3.Principal(any=True)],
     )
     return rbac_v3.RBAC(
         rules=rbac_config_v3.RBAC(
@@ -70,13 +64,22 @@ def _tools(allowed: tuple[str, ...]) -> rbac_v3.RBAC:
     )
 
 
-def _permission(matcher: metadata_matcher_v3.MetadataMatcher) -> rbac_config_v3.Permission:
-    return rbac_config_v3.Permission(metadata=matcher)
+def _unlisted(where: str, allowed: tuple[str, ...]) -> rbac_config_v3.Permission:
+    """What a call of a tool outside ``allowed`` looks like."""
+    call = rbac_config_v3.Permission(metadata=_says(where, ("method",), "tools/call"))
+    refused = rbac_config_v3.Permission()
+    refused.and_rules.rules.append(call)
+    if allowed:
+        refused.and_rules.rules.add().not_rule.or_rules.rules.extend(
+            rbac_config_v3.Permission(metadata=_says(where, ("params", "name"), name))
+            for name in allowed
+        )
+    return refused
 
 
-def _says(path: tuple[str, ...], value: str) -> metadata_matcher_v3.MetadataMatcher:
+def _says(where: str, path: tuple[str, ...], value: str) -> metadata_matcher_v3.MetadataMatcher:
     return metadata_matcher_v3.MetadataMatcher(
-        filter=METADATA,
+        filter=where,
         path=[metadata_matcher_v3.MetadataMatcher.PathSegment(key=each) for each in path],
         value=value_matcher_v3.ValueMatcher(
             string_match=string_matcher_v3.StringMatcher(exact=value)

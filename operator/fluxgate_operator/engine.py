@@ -18,6 +18,7 @@ from fluxgate_operator.pipeline import CachedPipeline
 from fluxgate_operator.propagation import PropagationTracker, RemoteNodes
 from fluxgate_operator.reconciler import Observe, Reconciler, unobserved
 from fluxgate_operator.settings import HoldoffSettings
+from fluxgate_operator.validity import ValidityClock
 from fluxgate_xds.cache import SnapshotCache
 from fluxgate_xds.nodes import NodeRegistry
 
@@ -47,6 +48,7 @@ class Engine:
         )
         self.tracker = PropagationTracker(self.registry, self.reconciler, log, remotes=remotes)
         self.isolator = Isolator(self.registry, self.reconciler, validator, log)
+        self.validity = ValidityClock(self.store, self.reconciler)
 
     async def first_turn(self) -> None:
         """Return when the reconciler has had a turn, whatever came of it."""
@@ -57,3 +59,4 @@ class Engine:
         """Start the loops that follow what nodes say about the turns."""
         group.create_task(self.tracker.run(), name="tracker")
         group.create_task(self.isolator.run(), name="isolator")
+        group.create_task(self.validity.run(), name="validity of certificates")

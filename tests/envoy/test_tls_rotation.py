@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import shutil
 import ssl
 from collections.abc import AsyncIterator
@@ -205,6 +206,18 @@ async def test_a_bad_secret_takes_its_listener_only_and_a_good_one_brings_it_bac
     rotating.gateway.write("secret.yaml", secret("cert", good))
     await rotating.until_presented(rotating.by_secret, good)
     assert not rotating.message("ResolvedRefs")
+
+
+async def test_a_certificate_out_of_its_time_is_served_and_told_of(rotating: Rotating) -> None:
+    expired = AUTHORITY.issue(HOST, ends=dt.timedelta(minutes=-1))
+    rotating.gateway.write("secret.yaml", secret("cert", expired))
+    await rotating.gateway.until(lambda: "expired at" in rotating.message("Accepted"))
+    assert "Secret default/cert: the certificate expired at" in rotating.message("Accepted")
+    with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
+        rotating.presented(rotating.by_secret)
+    rotating.gateway.write("secret.yaml", secret("cert", issue()))
+    await rotating.gateway.until(lambda: not rotating.message("Accepted"))
+    assert rotating.presented(rotating.by_secret)
 
 
 async def test_one_more_listener_on_a_port_ends_no_connection_of_the_others(

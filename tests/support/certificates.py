@@ -39,12 +39,17 @@ class Authority:
         self.pem = certificate.public_bytes(serialization.Encoding.PEM)
 
     def issue(
-        self, *names: str, client: bool = False, organization: str = "", rsa: bool = False
+        self,
+        *names: str,
+        client: bool = False,
+        organization: str = "",
+        rsa: bool = False,
+        ends: dt.timedelta = _VALID,
     ) -> Pair:
         """A certificate for these DNS names, IP addresses, URIs or mail addresses, for a server or a client.
 
         The first is the common name: the user's name at an API server, where
-        ``organization`` is the user's group.
+        ``organization`` is the user's group. It is valid for an hour, or until ``ends`` from now.
         """
         key = _rsa_key() if rsa else ec.generate_private_key(ec.SECP256R1())
         attributes = [x509.NameAttribute(NameOID.COMMON_NAME, names[0])]
@@ -53,7 +58,7 @@ class Authority:
         subject = x509.Name(attributes)
         purpose = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
         builder = (
-            _builder(subject, self._name, key.public_key())
+            _builder(subject, self._name, key.public_key(), ends)
             .add_extension(
                 x509.SubjectAlternativeName([_general(name) for name in names]), critical=False
             )
@@ -118,7 +123,10 @@ def _rsa_key() -> rsa.RSAPrivateKey:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
+    ends: dt.timedelta = _VALID,
 ) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.UTC)
     return (
@@ -128,7 +136,7 @@ def _builder(
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _VALID)
-        .not_valid_after(now + _VALID)
+        .not_valid_after(now + ends)
     )
 
 

@@ -7,6 +7,7 @@ Whether a certificate has expired is a question to the clock, which translation 
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -49,6 +50,15 @@ def check_pair(chain: bytes, key: bytes, staple: bytes = b"") -> Verdict:
     if problem := _kind(private) or _match(certificates, private):
         return Verdict(problem)
     return Verdict(warning=_order(certificates) or (staple and _staple(certificates[0], staple)))
+
+
+def read_validity(chain: bytes) -> tuple[dt.datetime, dt.datetime] | None:
+    """From when until when the first certificate of ``chain`` is valid; None if there is none."""
+    try:
+        certificate = x509.load_pem_x509_certificates(chain)[0]
+    except _UNREADABLE:
+        return None
+    return certificate.not_valid_before_utc, certificate.not_valid_after_utc
 
 
 def check_authority(bundle: bytes) -> Verdict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 
 from fluxgate.api.v1alpha1.policy import SecretRef
@@ -14,6 +15,7 @@ from fluxgate.translator.certificate_checks import (
     check_authority,
     check_pair,
     check_revocations,
+    read_validity,
 )
 from fluxgate.translator.certificate_files import PROBLEM, CertificateFiles
 from fluxgate.translator.findings import Finding, unresolved
@@ -22,6 +24,9 @@ SecretLookup = Callable[[ObjectRef], Secret | None]
 
 _EMPTY = SecretBytes(b"")
 _STAPLE = "tls.ocsp-staple"
+
+OUT_OF_TIME = "out-of-time"
+"""The key under which :func:`out_of_time` says since when, or until when, in words."""
 
 
 def resolve_certificate(
@@ -67,8 +72,29 @@ def warning_of(name: str, lookup: SecretLookup) -> str:
         return ""
     if (problem := secret.data.get(PROBLEM)) is not None:
         return problem.reveal().decode()
+    if (late := lookup(out_of_time(_ref(name)))) is not None:
+        words = late.data[OUT_OF_TIME].reveal().decode()
+        return f"{ref_of(secret)}: the certificate {words}; clients will refuse it"
     warning = _pair(secret).warning if name.startswith("certificate/") else ""
     return f"{ref_of(secret)}: {warning}" if warning else ""
+
+
+def out_of_time(secret: ObjectRef) -> ObjectRef:
+    """What stands in the store as long as the certificate of ``secret`` is out of its time.
+
+    Put there by who has a clock, named like all that nobody wrote (:attr:`ObjectRef.source`).
+    """
+    return ObjectRef("Secret", secret.namespace, f"OutOfTime:{secret.name}")
+
+
+def validity_of(secret: Secret) -> tuple[dt.datetime, dt.datetime] | None:
+    """From when until when the server's certificate in ``secret`` is valid, if there is one."""
+    if "tls.crt" not in secret.data:
+        return None
+    if "validity" not in secret.verdicts:
+        secret.verdicts["validity"] = read_validity(secret.data["tls.crt"].reveal())
+    found: tuple[dt.datetime, dt.datetime] | None = secret.verdicts["validity"]
+    return found
 
 
 def certificate_of(name: str, lookup: SecretLookup) -> CertificateIR | None:

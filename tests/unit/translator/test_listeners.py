@@ -13,9 +13,10 @@ from support.certificates import Authority, Pair
 from unit.translator.world import World, edge, route
 
 from fluxgate.ir import HttpsRedirectIR
-from fluxgate.resources import Secret
+from fluxgate.resources import ObjectRef, Secret
 from fluxgate.secret import SecretBytes
 from fluxgate.translator.certificate_files import PROBLEM, files_of
+from fluxgate.translator.certificates import OUT_OF_TIME, out_of_time, validity_of
 from fluxgate.xds import typeurl
 from fluxgate.xds.build import build_snapshot
 
@@ -267,6 +268,21 @@ def test_listeners_of_one_port_serve_http_3_together_or_not_at_all() -> None:
     found = world(both[0], named("b"), secrets=(pair("cert"),))
     assert [each.http3 for each in found.gateway.listeners] == [False, False]
     assert "a: no HTTP/3, since another listener" in message(found, "Accepted")
+
+
+def test_a_certificate_out_of_its_time_is_served_with_a_warning() -> None:
+    late = out_of_time(ObjectRef("Secret", "default", "cert"))
+    told = Secret("default", late.name, "", {OUT_OF_TIME: SecretBytes(b"expired at midnight")})
+    found = world(https(), secrets=(pair("cert"), told))
+    assert found.gateway.listeners[0].tls.certificates == ("certificate/default/cert",)
+    assert "Secret default/cert: the certificate expired at midnight" in message(found, "Accepted")
+
+
+def test_the_time_of_a_certificate_is_that_of_the_first() -> None:
+    begins, ends = validity_of(pair("cert", Pair(GOOD.certificate + AUTHORITY.pem, GOOD.key)))
+    assert dt.timedelta(hours=1) < ends - begins <= dt.timedelta(hours=2)
+    assert validity_of(secret("none")) is None
+    assert validity_of(pair("bad", Pair(b"hello", b""))) is None
 
 
 FILES = {"certificate": "/tls/chain.pem", "key": "/tls/key.pem"}

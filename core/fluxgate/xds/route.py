@@ -75,6 +75,6 @@ def _set_action(message: route_v3.Route, route: HTTPRoute, action: RouteAction) 
         message.direct_response.CopyFrom(build_direct_response(action))
         add_answer_headers(message, action)
     elif isinstance(action, Redirect):
-        message.redirect.CopyFrom(build_redirect(action))
+        message.redirect.CopyFrom(build_redirect(route.match.path, action))
     else:
         message.route.CopyFrom(build_forward(route.match.path, action))

@@ -68,8 +68,11 @@ _REDIRECT_CODES = {
 }
 
 
-def build_redirect(action: Redirect) -> route_v3.RedirectAction:
-    """``envoy.config.route.v3.RedirectAction``. Raises ``KeyError`` for a status that is none."""
+def build_redirect(path: PathMatch, action: Redirect) -> route_v3.RedirectAction:
+    """``envoy.config.route.v3.RedirectAction``; ``path`` is what the route matches.
+
+    Raises ``KeyError`` for a status that is none.
+    """
     message = route_v3.RedirectAction(
         response_code=_REDIRECT_CODES[action.status],
         host_redirect=action.host,
@@ -81,7 +84,7 @@ def build_redirect(action: Redirect) -> route_v3.RedirectAction:
     if action.path:
         message.path_redirect = action.path
     elif action.prefix:
-        message.prefix_rewrite = action.prefix
+        _set_prefix_rewrite(message, path, action.prefix)
     return message
 
 
@@ -209,7 +212,9 @@ def _set_path_rewrite(
             _set_prefix_rewrite(message, path, rewrite.value)
 
 
-def _set_prefix_rewrite(message: route_v3.RouteAction, path: PathMatch, value: str) -> None:
+def _set_prefix_rewrite(
+    message: route_v3.RouteAction | route_v3.RedirectAction, path: PathMatch, value: str
+) -> None:
     """Replace whole segments, so that no slash is lost or doubled.
 
     Envoy's ``prefix_rewrite`` replaces exactly the text that matched: ``/a`` by ``/``
@@ -238,7 +243,9 @@ def _set_prefix_rewrite(message: route_v3.RouteAction, path: PathMatch, value: s
     _set_regex_rewrite(message, f"^{start}/*", _literal_substitution(replacement) + "/")
 
 
-def _set_regex_rewrite(message: route_v3.RouteAction, pattern: str, substitution: str) -> None:
+def _set_regex_rewrite(
+    message: route_v3.RouteAction | route_v3.RedirectAction, pattern: str, substitution: str
+) -> None:
     message.regex_rewrite.pattern.regex = pattern
     message.regex_rewrite.substitution = substitution
 

@@ -13,22 +13,32 @@ PATH = "%PATH(NQ:ORIG_OR_PATH)%"
 
 _AUTH = f"metadata.filter_metadata['{names.AUTH_METADATA}']"
 _SAID = f"'{names.AUTH_METADATA}' in metadata.filter_metadata"
-_OURS = "response.code_details != 'via_upstream'"
+_REFUSED = (
+    "response.code_details != 'via_upstream' && (response.code == 401 || response.code == 403)"
+)
 
 AUTHENTICATION = (
-    f"%CEL({_OURS} && (response.code == 401 || response.code == 403) ? 'refused' : "
-    f"{_SAID} && 'key_id' in {_AUTH} ? 'verified' : 'none')%"
+    f"%CEL({_REFUSED} ? 'refused' : {_SAID} && 'key_id' in {_AUTH} ? 'verified' : 'none')%"
 )
 """``refused`` by the gateway, ``verified``, or ``none``: nobody asked, or nobody had to answer."""
 
+_BY_CALLER = f"{_SAID} && ('plan' in {_AUTH} || 'anonymous_plan' in {_AUTH})"
+# where there is no route, there is no metadata of it, and to ask for it is an error
+_OF_ROUTE = (
+    "has(xds.route_metadata) && ("
+    + " || ".join(
+        f"'{each}' in xds.route_metadata.filter_metadata"
+        for each in (names.PLAN_LIMIT_FILTER, names.GLOBAL_LIMIT_FILTER)
+    )
+    + ")"
+)
+
 RATE_LIMIT = (
     "%CEL(response.code_details.endsWith('rate_limited') ? 'limited' : "
-    f"{_SAID} && ('plan' in {_AUTH} || 'anonymous_plan' in {_AUTH}) ? 'within' : "
-    # where there is no route, there is no metadata of it, and to ask for it is an error
-    f"has(xds.route_metadata) && '{names.PLAN_LIMIT_FILTER}' in xds.route_metadata.filter_metadata"
-    " ? 'within' : 'none')%"
+    # who is refused is not counted
+    f"{_REFUSED} ? 'none' : {_BY_CALLER} || {_OF_ROUTE} ? 'within' : 'none')%"
 )
-"""``limited`` (refused), ``within`` the limit that counted it, or ``none``."""
+"""``limited`` (refused), ``within`` the limits that counted it, or ``none``."""
 
 ROUTE = "%ROUTE_NAME%"
 """The route that was taken (``route/<namespace>/<name>/<match>``); nothing where there was none."""

@@ -173,7 +173,7 @@ class Context:
         else:
             return
         raise PolicyError(
-            "",
+            "type",
             f"policies of type {kind!r} are not admitted in {who} on {self.scope.ref}; list the "
             f"type under spec.extensions.{field} there",
             Reason.REF_NOT_PERMITTED,

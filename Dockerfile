@@ -1,8 +1,15 @@
-# One image for the controller, the gateway's Envoy, sidecars and jobs.
+# One image for the controller, the gateway's Envoy, sidecars, jobs and the rate limit service.
 # Runs as any UID, on a read-only root, without capabilities and without a shell.
 #
 #   docker build -t fluxgate .
 #   docker run --rm -p 8080:8080 -v "$PWD/config:/config:ro" fluxgate
+
+# The rate limit service, in the version that the tests run (tools/ratelimit/go.mod).
+FROM golang:1.26-bookworm AS ratelimit
+WORKDIR /src
+COPY tools/ratelimit/go.mod tools/ratelimit/go.sum ./
+RUN CGO_ENABLED=0 GOTOOLCHAIN=local go build -mod=readonly -trimpath -ldflags "-s -w" \
+      -o /out/ratelimit github.com/envoyproxy/ratelimit/src/service_cmd
 
 FROM python:3.12.12-slim-bookworm AS build
 WORKDIR /src
@@ -25,6 +32,7 @@ LABEL org.opencontainers.image.title="FluxGate" \
       org.opencontainers.image.description="An API gateway for Kubernetes: Envoy and its control plane" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/fluxgate /opt/fluxgate
+COPY --from=ratelimit /out/ratelimit /usr/local/bin/ratelimit
 ENV PATH=/opt/fluxgate/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/tmp \
     PYTHONUNBUFFERED=1 \

@@ -179,9 +179,38 @@ def test_listeners_that_share_a_port_are_one_port_of_pod_and_service(helm: Helm)
     assert "b" not in named
 
 
+def test_the_gateway_is_told_of_the_rate_limit_service(helm: Helm) -> None:
+    def told(**service: object) -> object:
+        config = {"listeners": [{"name": "http", "port": 8080}]}
+        if service:
+            config["rateLimitService"] = service
+        made = helm.template({"rateLimit": {"enabled": True}, "gateway": {"config": config}})
+        (gateway,) = [each for each in made if each["kind"] == "GatewayConfig"]
+        return gateway["spec"]["rateLimitService"]
+
+    ours = "http://fluxgate-ratelimit.shop.svc:8081"
+    assert told() == {"url": ours}
+    assert told(failureMode="Closed") == {"url": ours, "failureMode": "Closed"}
+    assert told(url="http://10.0.0.1:8081") == {"url": "http://10.0.0.1:8081"}
+
+
+def test_a_redis_of_ones_own_replaces_ours_with_its_password(helm: Helm) -> None:
+    auth = {"secretName": "theirs", "key": "secret"}
+    limit = {"enabled": True, "redis": {"url": "redis.example.com:6379", "auth": auth}}
+    made = helm.template({"rateLimit": limit})
+    assert not [each for each in made if each["metadata"]["name"].endswith("-redis")]
+    (pod,) = [each for name, each in pod_templates(made) if name.endswith("-ratelimit")]
+    (service,) = [each for each in pod["spec"]["containers"] if each["name"] == "ratelimit"]
+    settings = {each["name"]: each for each in service["env"]}
+    assert settings["REDIS_URL"]["value"] == "redis.example.com:6379"
+    secret = settings["REDIS_AUTH"]["valueFrom"]["secretKeyRef"]
+    assert secret == {"name": "theirs", "key": "secret"}
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
+        ({"rateLimit": {"redis": {"url": "redis://a"}}}, "at '/rateLimit/redis/url'"),
         ({"gatway": {}}, "additional properties 'gatway' not allowed"),
         ({"controller": {"replica": 3}}, "at '/controller'"),
         ({"gateway": {"kind": "StatefulSet"}}, "must be one of 'Deployment', 'DaemonSet'"),

@@ -123,6 +123,10 @@ affinity:
 {{- end -}}
 {{- end -}}
 
+{{- define "fluxgate.rateLimitName" -}}
+{{ include "fluxgate.fullname" . }}-ratelimit
+{{- end -}}
+
 {{- define "fluxgate.controllerName" -}}
 {{ include "fluxgate.fullname" . }}-controller
 {{- end -}}

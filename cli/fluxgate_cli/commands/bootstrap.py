@@ -73,6 +73,14 @@ def bootstrap(
     concurrency: Annotated[
         int, typer.Option("--envoy-concurrency", min=1, help="Worker threads of this Envoy.")
     ] = 1,
+    relay_address: Annotated[
+        str,
+        typer.Option(
+            "--relay-address",
+            help="HOST:PORT on loopback where this Envoy passes xDS on, and serves nothing else: "
+            "for the rate limit service beside it.",
+        ),
+    ] = "",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write it into this file instead.")
     ] = None,
@@ -97,6 +105,9 @@ def bootstrap(
     tls = None if token is not None else _tls(host, files, tls_server_name)
     probe = split_address(probe_address, "--probe-address") if probe_address else None
     metrics = split_address(metrics_address, "--metrics-address") if metrics_address else None
+    relay = split_address(relay_address, "--relay-address") if relay_address else None
+    if relay is not None and not _is_loopback(relay[0]):
+        raise UsageError(f"--relay-address {relay_address}: what passes there is plain text")
     listener = None if probe is None else MessageToDict(build_probe_listener(*probe))
     text = render_bootstrap(
         BootstrapOptions(
@@ -112,6 +123,7 @@ def bootstrap(
             probe_listener=listener,
             metrics=metrics,
             stats_matcher=MessageToDict(stats_matcher()),
+            relay=relay,
         )
     )
     if output is None:

@@ -27,13 +27,17 @@ from envoy.extensions.transport_sockets.tls.v3 import tls_pb2 as tls_v3
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2 as http_v3
 from google.protobuf.json_format import MessageToDict
 
+from fluxgate.xds.health_listener import build_health_listener
+from fluxgate.xds.locality import set_zone
 from fluxgate.xds.metrics import build_admin_cluster, build_metrics_listener
 from fluxgate.xds.proto import any_of, duration
+from fluxgate_operator.envoy.relay import build_relay_listener
 from fluxgate_operator.envoy.token_identity import TokenIdentity, identify
 
 XDS_CLUSTER = "fluxgate-xds"
 PROBE_METADATA = "fluxgate.io/probe"
 CONCURRENCY_METADATA = "fluxgate.io/concurrency"
+HEALTH_METADATA, HEALTH_TOKEN_METADATA = "fluxgate.io/health", "fluxgate.io/health-token"
 
 RUNTIME: Mapping[str, float] = {"re2.max_program_size.error_level": 1000.0}
 """Runtime values every Envoy of ours runs and validates with.
@@ -62,8 +66,11 @@ class BootstrapOptions:
     proves itself by a ServiceAccount's token. ``admin`` is (address, port) or
     the path of a Unix socket. ``probe`` and ``metrics`` are (address, port). ``probe_listener`` and
     ``stats_matcher`` are in protobuf's JSON form, because the pure core builds them.
+    ``health`` is (address, port) where the control plane asks for the health of targets, with
+    ``health_token``. ``zone`` is where this Envoy runs.
     ``more_xds`` are (address, port) of further replicas of the control plane: Envoy goes to
     another one when the one it talks to is gone, and keeps what it has meanwhile.
+    ``relay`` is (address, port) where xDS is passed on: then Envoy itself asks for nothing.
     """
 
     node_id: str
@@ -77,18 +84,22 @@ class BootstrapOptions:
     probe: tuple[str, int] | None = None
     probe_listener: Mapping[str, Any] | None = None
     metrics: tuple[str, int] | None = None
+    health: tuple[str, int] | None = None
+    health_token: str = ""
+    zone: str = ""
     stats_matcher: Mapping[str, Any] | None = None
     max_connections: int = 50_000
     max_heap_bytes: int | None = None
     metadata: Mapping[str, str] | None = None
     more_xds: tuple[tuple[str, int], ...] = ()
+    relay: tuple[str, int] | None = None
 
 
 def build_bootstrap(options: BootstrapOptions) -> dict[str, Any]:
     """The bootstrap in protobuf's JSON form."""
     message = bootstrap_v3.Bootstrap(
         node=_node(options),
-        dynamic_resources=_dynamic_resources(),
+        dynamic_resources=_dynamic_resources() if options.relay is None else None,
         admin=bootstrap_v3.Admin(address=_address(options.admin)),
         overload_manager=_overload_manager(options),
         deferred_stat_options={"enable_deferred_creation_stats": True},
@@ -96,7 +107,15 @@ def build_bootstrap(options: BootstrapOptions) -> dict[str, Any]:
     message.static_resources.clusters.append(_xds_cluster(options))
     if options.metrics is not None:
         message.static_resources.listeners.append(build_metrics_listener(*options.metrics))
+    if options.health is not None:
+        listener = build_health_listener(*options.health, options.health_token)
+        message.static_resources.listeners.append(listener)
+    if options.metrics is not None or options.health is not None:
         message.static_resources.clusters.append(build_admin_cluster(message.admin.address))
+    set_zone(message, options.zone)
+    if options.relay is not None:
+        relay = build_relay_listener(*options.relay, XDS_CLUSTER)
+        message.static_resources.listeners.append(relay)
     static = message.layered_runtime.layers.add(name="fluxgate")
     static.static_layer.update(RUNTIME)
     message.layered_runtime.layers.add(name="admin").admin_layer.SetInParent()
@@ -126,6 +145,10 @@ def _node(options: BootstrapOptions) -> base_v3.Node:
     if options.probe is not None:
         address, port = options.probe
         node.metadata[PROBE_METADATA] = f"{address}:{port}"
+    if options.health is not None:
+        address, port = options.health
+        node.metadata[HEALTH_METADATA] = f"{address}:{port}"
+        node.metadata[HEALTH_TOKEN_METADATA] = options.health_token
     node.metadata[CONCURRENCY_METADATA] = float(options.concurrency)
     return node
 

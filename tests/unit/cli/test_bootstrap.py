@@ -54,3 +54,24 @@ def test_a_probed_node_has_the_probes_listener(fluxgate: Fluxgate) -> None:
     )
     listeners = json.loads(made.out)["staticResources"]["listeners"]
     assert [each["name"] for each in listeners] == ["fluxgate-probe"]
+
+
+def test_a_relay_passes_xds_on_and_asks_for_nothing_itself(fluxgate: Fluxgate) -> None:
+    made = fluxgate(
+        *("bootstrap", "--xds-address", "127.0.0.1:18000", *NODE),
+        *("--relay-address", "127.0.0.1:18010"),
+    )
+    assert made.code == 0, made.err
+    document = json.loads(made.out)
+    assert "dynamicResources" not in document
+    (listener,) = document["staticResources"]["listeners"]
+    assert listener["address"]["socketAddress"] == {"address": "127.0.0.1", "portValue": 18010}
+
+
+def test_a_relay_listens_on_loopback_only(fluxgate: Fluxgate) -> None:
+    refused = fluxgate(
+        *("bootstrap", "--xds-address", "127.0.0.1:18000", *NODE),
+        *("--relay-address", "0.0.0.0:18010"),
+    )
+    assert refused.code == 2
+    assert "--relay-address" in refused.err

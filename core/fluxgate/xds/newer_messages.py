@@ -5,7 +5,8 @@ far as they are used; unknown fields of the wire format are kept by protobuf. A 
 with what ``xds-protos`` ships, so an upgrade that brings one says that it can leave here.
 
 Protos: envoy.extensions.filters.http.filter_chain.v3.{FilterChain,FilterChainConfig,
-FilterChainConfigPerRoute}, envoy.extensions.filters.http.oauth2.v3.OAuth2PerRoute.
+FilterChainConfigPerRoute}, envoy.extensions.filters.http.oauth2.v3.OAuth2PerRoute,
+envoy.extensions.filters.http.composite.v3.CompositePerRoute.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.message import Message
+from xds.type.matcher.v3 import matcher_pb2 as matcher_v3
 
+COMPOSITE_PACKAGE = "envoy.extensions.filters.http.composite.v3"
 FILTER_CHAIN_PACKAGE = "envoy.extensions.filters.http.filter_chain.v3"
 OAUTH2_PACKAGE = "envoy.extensions.filters.http.oauth2.v3"
 
@@ -60,7 +63,14 @@ _file(
     oauth_v3.DESCRIPTOR,
     ("OAuth2PerRoute", "config", oauth_v3.OAuth2Config.DESCRIPTOR.full_name, False),
 )
+_file(
+    COMPOSITE_PACKAGE,
+    matcher_v3.DESCRIPTOR,
+    ("CompositePerRoute", "matcher", matcher_v3.Matcher.DESCRIPTOR.full_name, False),
+)
 
+CompositePerRoute = _message(f"{COMPOSITE_PACKAGE}.CompositePerRoute")
+"""``matcher``: a ``xds.type.matcher.v3.Matcher`` whose actions run filters."""
 FilterChainConfig = _message(f"{FILTER_CHAIN_PACKAGE}.FilterChainConfig")
 """``default_filter_chain``: a :class:`FilterChain` for every request, which the slots do not use."""
 FilterChainConfigPerRoute = _message(f"{FILTER_CHAIN_PACKAGE}.FilterChainConfigPerRoute")

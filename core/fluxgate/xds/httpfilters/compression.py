@@ -30,13 +30,14 @@ from fluxgate.ir.policies.compression import Compression, CompressionUse
 from fluxgate.snapshot import SnapshotResource
 from fluxgate.xds import names, typeurl
 from fluxgate.xds.httpfilters.discovered import discovered_filter
+from fluxgate.xds.newer_messages import CompositePerRoute
 from fluxgate.xds.proto import any_of, payload_of, uint32
 from fluxgate.xds.wire import any_bytes, field_bytes, field_string
 
 _PACKAGE = typeurl.PREFIX + "envoy.extensions.filters.http.composite.v3."
 COMPOSITE_TYPE = _PACKAGE + "Composite"
 # fields of Envoy 1.40 that the proto package does not know yet
-_NAMED_FILTER_CHAINS, _MATCHER, _FILTER_CHAIN_NAME = 1, 1, 5
+_NAMED_FILTER_CHAINS, _FILTER_CHAIN_NAME = 1, 5
 _WEAKEN_ETAG = b"\x30\x01"
 """``weaken_etag_on_compress: true``, field 6 of ResponseDirectionConfig."""
 _PARTIAL_CONTENT = 206
@@ -76,15 +77,13 @@ def build_chain(compression: Compression) -> composite_v3.FilterChainConfigurati
     )
 
 
-def use_of(name: str) -> AnyMessage:
+def use_of(name: str) -> Message:
     """``CompositePerRoute`` that always runs the chain of that name."""
     action = any_bytes(_PACKAGE + "ExecuteFilterAction", field_string(_FILTER_CHAIN_NAME, name))
     matcher = matcher_v3.Matcher()
     matcher.on_no_match.action.name = "composite-action"
     matcher.on_no_match.action.typed_config.ParseFromString(action)
-    return AnyMessage(
-        type_url=_PACKAGE + "CompositePerRoute", value=field_bytes(_MATCHER, payload_of(matcher))
-    )
+    return CompositePerRoute(matcher=matcher)
 
 
 class CompressionFilter:
@@ -101,7 +100,7 @@ class CompressionFilter:
         """Name the way to compress, and so switch the filter on."""
         use = route.policy(CompressionUse)
         if use is not None:
-            message.typed_per_filter_config[self.name].CopyFrom(use_of(use.name))
+            message.typed_per_filter_config[self.name].CopyFrom(any_of(use_of(use.name)))
 
     def resources(self, gateway: Gateway) -> tuple[SnapshotResource, ...]:
         """The ways to compress, for ECDS."""

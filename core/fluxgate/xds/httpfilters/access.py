@@ -52,7 +52,7 @@ def access_source(gateway: Gateway) -> str:
         f"local PROVIDERS = {literal(providers)}\n"
         f"local PLANS = {literal(plans)}\n"
     )
-    return f"{data}\n{lua.IDENTITY}\n{lua.PEERS}\n{lua.ACCESS}"
+    return f"{data}\n{lua.IDENTITY}\n{lua.PEERS}\n{lua.TOKENS}\n{lua.ACCESS}"
 
 
 def _provider(provider: JwtProvider) -> LuaValue:

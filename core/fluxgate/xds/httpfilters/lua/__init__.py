@@ -27,8 +27,11 @@ API_KEY_AUTH = _source("api_key_auth.lua")
 PEERS = _source("peers.lua")
 """Defines how names of certificates and users are read; comes after ``BASIC_AUTH_FILTER``."""
 
+TOKENS = _source("tokens.lua")
+"""Defines what a caller is and how a token becomes one; comes after the providers and ``IDENTITY``."""
+
 ACCESS = _source("access.lua")
-"""Defines ``envoy_on_request``; comes last, after the providers, ``IDENTITY`` and ``PEERS``."""
+"""Defines ``envoy_on_request``; comes last, after ``PEERS`` and ``TOKENS``."""
 
 EXTENSION = _source("extension.lua")
 """Runs a Plugin's script apart from the rest; comes after ``SOURCE`` and its limits."""

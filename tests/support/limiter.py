@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -68,9 +69,19 @@ class Redis:
 
 
 class RateLimitService:
-    """The service, configured by the xDS server on ``xds_port`` for one gateway."""
+    """The service, configured by the xDS server on ``xds_port`` for one gateway.
 
-    def __init__(self, folder: Path, redis: Redis, xds_port: int, gateway: str) -> None:
+    ``settings`` are more of its environment; what is fit for this machine stands above them.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        redis: Redis,
+        xds_port: int,
+        gateway: str,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         try:
             self._program = Toolset.from_environment().found("ratelimit")["ratelimit"]
         except ToolsMissingError as error:
@@ -79,15 +90,17 @@ class RateLimitService:
         self._port = ReservedPort()
         self._settings = {
             "CONFIG_TYPE": "GRPC_XDS_SOTW",
-            "CONFIG_GRPC_XDS_SERVER_URL": f"127.0.0.1:{xds_port}",
             "CONFIG_GRPC_XDS_NODE_ID": NODE,
             "CONFIG_GRPC_XDS_NODE_METADATA": f"gateway={gateway}",
+            **(settings or {}),
+            "CONFIG_GRPC_XDS_SERVER_URL": f"127.0.0.1:{xds_port}",
             "XDS_CLIENT_BACKOFF_INITIAL_INTERVAL": "100ms",
             "XDS_CLIENT_BACKOFF_MAX_INTERVAL": "200ms",
             "REDIS_SOCKET_TYPE": "unix",
             "REDIS_URL": str(redis.socket),
             "REDIS_TIMEOUT": "500ms",
             "USE_STATSD": "false",
+            "PROMETHEUS_ADDR": "127.0.0.1:0",
             "LOG_LEVEL": "info",
             "HOST": "127.0.0.1",
             "PORT": "0",

@@ -101,6 +101,7 @@ def _ours(url: str, pid: int, callers: _Callers) -> Iterator[_Target]:
         ("key", "key", key),
         ("key, limit", "limit", key),
         ("jwt", "jwt", token),
+        ("jwt, remembered", "remembered", token),
         ("jwt, limit, cors, transform", "full", token),
     ):
         yield _Target(chain, "FluxGate", f"{url}/{path}/x", pid, headers)
@@ -153,18 +154,22 @@ def _files(up: int, callers: _Callers) -> dict[str, list[object]]:
                 rateLimit={"plan": "huge"},
             ),
             configs.route("jwt", "/jwt", "pool", plugins=[_jwt(callers)]),
+            configs.route(
+                "remembered", "/remembered", "pool", plugins=[_jwt(callers, cachedTokens=1000)]
+            ),
             configs.route("full", "/full", "pool", plugins=_full(callers)),
         ],
     }
 
 
-def _jwt(callers: _Callers) -> dict[str, object]:
+def _jwt(callers: _Callers, **more: object) -> dict[str, object]:
     provider = {
         "name": "main",
         "issuer": _ISSUER,
         "audiences": [_AUDIENCE],
         "algorithms": ["RS256"],
         "jwks": {"inline": callers.key_set},
+        **more,
     }
     return {"type": "jwt-auth", "config": {"providers": [provider]}}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bench.chains import Chain
+from bench.disabled_filters import GOAL as GOAL_DISABLED
 from bench.disabled_filters import Disabled
 from bench.edits import Edits
 from bench.lookup import GOAL as LOOKUP_GOAL
@@ -129,19 +130,20 @@ def edits(result: Edits) -> str:
 
 
 def disabled_filters(results: Sequence[Disabled]) -> str:
-    """What filters cost that are there and off."""
+    """(j)"""
     rows = [
         (
+            each.chain,
             f"{each.filters}",
             f"{each.cpu_us:.2f}",
             f"{each.ratio:.3f}",
             f"{each.least:.3f} to {each.greatest:.3f}",
-            f"{(each.ratio - 1) / each.filters * 100:.3f} %" if each.filters else "",
+            verdict(each.ratio, GOAL_DISABLED) if each.chain != "bare" else "",
         )
         for each in results
     ]
-    header = ("filters that are off", "CPU µs a request", "times bare", "spread", "each filter")
-    return "\n## Filters that no route turns on\n\n" + table(header, rows)
+    header = ("chain", "filters off", "CPU µs a request", "times without them", "spread", "goal")
+    return "\n## (j) Filters that no route turns on\n\n" + table(header, rows)
 
 
 def chains(results: Sequence[Chain]) -> str:

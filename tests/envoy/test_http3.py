@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from aioquic.tls import SessionTicket
 from support.certificates import Authority, Pair
 from support.gateway import GatewayEnvoy, simple
 from support.http3 import http3
@@ -126,3 +127,17 @@ async def test_a_client_certificate_is_asked_for_as_over_tcp(
 def mutual(echo: EchoUpstream) -> Iterator[GatewayEnvoy]:
     with GatewayEnvoy(serving(echo, client_ca="clients")) as running:
         yield running
+
+
+async def test_a_connection_is_resumed_and_no_request_is_taken_before_the_handshake(
+    port: int,
+) -> None:
+    tickets: list[SessionTicket] = []
+    async with http3(port, AUTHORITY.pem, tickets=tickets) as connection:
+        assert (await connection.get("/", host=HOST)).status == 200
+    (ticket, *_) = tickets
+    # early data could be sent a second time by whoever copies its packets
+    assert ticket.max_early_data_size is None
+    async with http3(port, AUTHORITY.pem, resumed=ticket) as connection:
+        assert connection.resumed
+        assert (await connection.get("/", host=HOST)).status == 200

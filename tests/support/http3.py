@@ -16,6 +16,7 @@ from aioquic.h3.connection import H3Connection
 from aioquic.h3.events import DataReceived, H3Event, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import ConnectionTerminated, QuicEvent
+from aioquic.tls import SessionTicket
 
 from support.certificates import Pair
 from support.client import HeaderPairs, Response
@@ -60,6 +61,11 @@ class Http3Connection(QuicConnectionProtocol):
         fields = tuple(pair for pair in plain if pair[0] != ":status")
         return Response(int(dict(plain)[":status"]), fields, answer.body)
 
+    @property
+    def resumed(self) -> bool:
+        """Whether the server took the ticket of an earlier connection."""
+        return bool(self._quic.tls.session_resumed)
+
     def peer_serial(self) -> int:
         """The serial number of the server's certificate."""
         certificate = self._quic.tls._peer_certificate
@@ -89,9 +95,18 @@ class Http3Connection(QuicConnectionProtocol):
 
 @asynccontextmanager
 async def http3(
-    port: int, authority: bytes, *, name: str = "example.com", client: Pair | None = None
+    port: int,
+    authority: bytes,
+    *,
+    name: str = "example.com",
+    client: Pair | None = None,
+    tickets: list[SessionTicket] | None = None,
+    resumed: SessionTicket | None = None,
 ) -> AsyncIterator[Http3Connection]:
-    """A connection to ``port`` on loopback that asks for ``name`` and trusts ``authority`` (PEM)."""
+    """A connection to ``port`` on loopback that asks for ``name`` and trusts ``authority`` (PEM).
+
+    ``tickets`` takes what the server gives for a later connection, which may be ``resumed`` by one.
+    """
     configuration = QuicConfiguration(is_client=True, alpn_protocols=["h3"], server_name=name)
     configuration.load_verify_locations(cadata=authority)
     if client is not None:
@@ -100,8 +115,13 @@ async def http3(
             chain.write_bytes(client.certificate)
             key.write_bytes(client.key)
             configuration.load_cert_chain(chain, key)
+    configuration.session_ticket = resumed
     async with connect(
-        "127.0.0.1", port, configuration=configuration, create_protocol=Http3Connection
+        "127.0.0.1",
+        port,
+        configuration=configuration,
+        create_protocol=Http3Connection,
+        session_ticket_handler=None if tickets is None else tickets.append,
     ) as connection:
         assert isinstance(connection, Http3Connection)
         yield connection

@@ -12,7 +12,13 @@ from pydantic import AfterValidator, Field, JsonValue, StringConstraints
 from fluxgate.api.v1alpha1 import Model
 from fluxgate.api.v1alpha1.patterns import LINE_PATTERN
 from fluxgate.ir.policies.transform import BodyChange, BodyChanges, Change, Source, Step
-from fluxgate.translator.plugins.templates import OF_REQUEST, OF_RESPONSE, parse_template
+from fluxgate.translator.plugins.templates import (
+    OF_REQUEST,
+    OF_RESPONSE,
+    REQUEST_VALUES,
+    RESPONSE_VALUES,
+    parse_template,
+)
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 _MAX_VALUE = 8192
@@ -69,7 +75,7 @@ def _check_response_value(value: JsonValue) -> JsonValue:
 
 _PATH = StringConstraints(pattern=LINE_PATTERN, min_length=1, max_length=512)
 BodyPath = Annotated[str, _PATH, AfterValidator(_check_path)]
-"""``user.name``, ``items.*.price`` or ``/user/name``; numbers are places in arrays, from 0."""
+"""`user.name`, `items.*.price` or `/user/name`; numbers are places in arrays, from 0."""
 FieldPath = Annotated[str, _PATH, AfterValidator(_check_field)]
 """As :data:`BodyPath`, to one field."""
 FieldName = Annotated[str, _PATH]
@@ -95,12 +101,14 @@ _OTHER = (
 class RequestBodyChanges(Model):
     """Changes of JSON bodies: rename, remove, set, add, in this order.
 
-    Paths are dotted (``user.name``, ``items.*.price``, numbers from 0 for arrays) or JSON Pointers
-    (``/user/name``). The rest keeps its order and its spelling, numbers too; only white space goes.
+    Paths are dotted (`user.name`, `items.*.price`, numbers from 0 for arrays) or JSON Pointers
+    (`/user/name`). The rest keeps its order and its spelling, numbers too; only white space goes.
     """
 
     set: RequestValues = Field(
-        default_factory=dict, description="Replace a field or make it, with what leads to it."
+        default_factory=dict,
+        description="Replace a field or make it, with what leads to it, by any JSON value. "
+        f"Strings are templates. {REQUEST_VALUES}",
     )
     add: RequestValues = Field(
         default_factory=dict, description="Make a field where there is none yet."
@@ -108,7 +116,7 @@ class RequestBodyChanges(Model):
     rename: Renamed = Field(
         default_factory=dict, description="Path to the new name of the field, in the same object."
     )
-    remove: Removed = ()
+    remove: Removed = Field(default=(), description="Paths.")
     max_bytes: MaxBytes = Field(default=1_048_576, description=_SIZE)
     non_json: Literal["Pass", "Refuse"] = Field(default="Pass", description=_OTHER)
 
@@ -116,12 +124,14 @@ class RequestBodyChanges(Model):
 class ResponseBodyChanges(Model):
     """Changes of JSON bodies: rename, remove, set, add, in this order.
 
-    Paths are dotted (``user.name``, ``items.*.price``, numbers from 0 for arrays) or JSON Pointers
-    (``/user/name``). The rest keeps its order and its spelling, numbers too; only white space goes.
+    Paths are dotted (`user.name`, `items.*.price`, numbers from 0 for arrays) or JSON Pointers
+    (`/user/name`). The rest keeps its order and its spelling, numbers too; only white space goes.
     """
 
     set: ResponseValues = Field(
-        default_factory=dict, description="Replace a field or make it, with what leads to it."
+        default_factory=dict,
+        description="Replace a field or make it, with what leads to it, by any JSON value. "
+        f"Strings are templates. {RESPONSE_VALUES}",
     )
     add: ResponseValues = Field(
         default_factory=dict, description="Make a field where there is none yet."
@@ -129,7 +139,7 @@ class ResponseBodyChanges(Model):
     rename: Renamed = Field(
         default_factory=dict, description="Path to the new name of the field, in the same object."
     )
-    remove: Removed = ()
+    remove: Removed = Field(default=(), description="Paths.")
     max_bytes: MaxBytes = Field(default=1_048_576, description=_SIZE)
     non_json: Literal["Pass", "Refuse"] = Field(default="Pass", description=_OTHER)
 

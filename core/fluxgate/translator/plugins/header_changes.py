@@ -15,6 +15,8 @@ from fluxgate.ir.policies.transform import Change, HeaderChange, Source
 from fluxgate.translator.plugins.templates import (
     OF_REQUEST,
     OF_RESPONSE,
+    REQUEST_VALUES,
+    RESPONSE_VALUES,
     RequestTemplate,
     ResponseTemplate,
     parse_template,
@@ -70,7 +72,9 @@ class HeaderChanges(Model):
     """Changes of headers: set, add, rename, remove, in this order. Names in any case."""
 
     set: SetHeaders = Field(
-        default_factory=dict, description="Replace a header, or add it when it is absent."
+        default_factory=dict,
+        description="Replace a header, or add it when it is absent; none where the value comes out "
+        f"empty. {REQUEST_VALUES}",
     )
     add: SetHeaders = Field(
         default_factory=dict, description="Add one more value, beside those there are."
@@ -79,7 +83,7 @@ class HeaderChanges(Model):
         default_factory=dict,
         description="Old name to new name; several values become one, with commas.",
     )
-    remove: RemovedHeaders = ()
+    remove: RemovedHeaders = Field(default=(), description="Names.")
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
@@ -91,7 +95,9 @@ class ResponseHeaderChanges(Model):
     """Changes of headers: set, add, rename, remove, in this order. Names in any case."""
 
     set: SetResponseHeaders = Field(
-        default_factory=dict, description="Replace a header, or add it when it is absent."
+        default_factory=dict,
+        description="Replace a header, or add it when it is absent; none where the value comes out "
+        f"empty. {RESPONSE_VALUES}",
     )
     add: SetResponseHeaders = Field(
         default_factory=dict, description="Add one more value, beside those there are."
@@ -100,7 +106,7 @@ class ResponseHeaderChanges(Model):
         default_factory=dict,
         description="Old name to new name; several values become one, with commas.",
     )
-    remove: RemovedHeaders = ()
+    remove: RemovedHeaders = Field(default=(), description="Names.")
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:

@@ -17,7 +17,12 @@ from fluxgate.translator.findings import PolicyError
 from fluxgate.translator.plugins.base import Context, Policies, PolicyType
 from fluxgate.translator.plugins.body_changes import RequestBodyChanges, body_changes
 from fluxgate.translator.plugins.header_changes import HeaderChanges, header_changes
-from fluxgate.translator.plugins.templates import OF_REQUEST, RequestTemplate, parse_template
+from fluxgate.translator.plugins.templates import (
+    OF_REQUEST,
+    REQUEST_VALUES,
+    RequestTemplate,
+    parse_template,
+)
 
 ParameterName = Annotated[
     str, StringConstraints(pattern=LINE_PATTERN, min_length=1, max_length=256)
@@ -33,7 +38,8 @@ class QueryChanges(Model):
 
     set: ParameterValues = Field(
         default_factory=dict,
-        description="Replace a parameter, every one of the name, or add it when it is absent.",
+        description="Replace a parameter, every one of the name, or add it when it is absent. "
+        f"{REQUEST_VALUES}",
     )
     add: ParameterValues = Field(
         default_factory=dict, description="Add one more of the name, at the end."
@@ -55,10 +61,7 @@ class QueryChanges(Model):
 class RequestTransformConfig(Model):
     """The config of ``request-transform``.
 
-    Values may hold ``${request.headers.<name>}``, ``${request.query.<name>}``, ``${request.method}``,
-    ``${request.path}`` (without its query), ``${request.host}``, ``${request.scheme}``,
-    ``${request.id}`` and ``${client.ip}``; what is absent is empty, and a header whose value comes out
-    empty is not sent. ``$${`` stands for ``${``.
+    Never changed: headers of identity, of the connection, of the framing, and the gateway's own.
     """
 
     headers: HeaderChanges = HeaderChanges()

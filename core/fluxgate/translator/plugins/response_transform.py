@@ -13,8 +13,7 @@ class ResponseTransformConfig(Model):
     """The config of ``response-transform``.
 
     Headers change on every answer of the route, those of the gateway itself included; bodies only on
-    answers of the upstream. Values may hold ``${response.headers.<name>}``,
-    ``${response.status}``, and all of ``request-transform`` but ``${request.query.<name>}``.
+    answers of the upstream, which is asked for the whole of it and without compression.
     """
 
     headers: ResponseHeaderChanges = ResponseHeaderChanges()

@@ -33,6 +33,18 @@ OF_RESPONSE = frozenset(each for each in Source if each is not Source.REQUEST_QU
 """Not the query: Envoy decodes it, line ends and all, and does not check headers of answers."""
 
 
+_SHARED = (
+    "`${request.headers.NAME}`, `${request.method}`, `${request.path}` (without its query), "
+    "`${request.host}`, `${request.scheme}`, `${request.id}`, `${client.ip}`"
+)
+_ABSENT = "What is absent is empty; `$${` stands for `${`."
+REQUEST_VALUES = f"Values may hold `${{request.query.NAME}}`, {_SHARED}. {_ABSENT}"
+RESPONSE_VALUES = (
+    f"Values may hold `${{response.status}}`, `${{response.headers.NAME}}`, {_SHARED}. {_ABSENT}"
+)
+"""For people: what stands in :data:`OF_REQUEST` and :data:`OF_RESPONSE`."""
+
+
 def parse_template(text: str, known: frozenset[Source]) -> Template:
     """The parts of ``text``. Raises ``ValueError`` for a ``${…}`` that is not in ``known``."""
     parts: list[Part] = []

@@ -57,6 +57,13 @@ def served(echo: EchoUpstream) -> Iterator[Documents]:
         asking("forward", "users", forwardCredentials=True),
         asking("either", "users", spec={"auth": either}),
         asking("both", "users", spec={"auth": {"credentials": ["ApiKey"]}}),
+        route(
+            "third",
+            echo.port,
+            {"basic-auth": {"usersRef": {"name": "users"}}},
+            {"mtls-auth": {}},
+            auth={"credentials": ["ApiKey", "MTLS"]},
+        ),
         asking("optional", "users", spec={"auth": {"mode": "Optional", "credentials": ["Basic"]}}),
         asking("scoped", "users", spec={"auth": {"credentials": ["Basic"], "scopes": ["admin"]}}),
         obj("Tenant", "acme", {}),
@@ -149,6 +156,9 @@ class TestBesideApiKeys:
         assert self.statuses(served, "/both") == {
             "nothing": 401, "key": 401, "user": 401, "both": 200, "wrong": 401, "key and wrong": 401,
         }  # fmt: skip
+
+    def test_what_the_route_does_not_list_is_needed_besides(self, served: Documents) -> None:
+        assert self.statuses(served, "/third") == self.statuses(served, "/both")
 
     def test_nothing_is_enough_where_it_is_optional_but_not_something_wrong(
         self, served: Documents

@@ -88,6 +88,7 @@ def documents(echo: EchoUpstream, provider: OpenIdProvider, authority: Authority
         secret("short", {"client-secret": "s3cret", "cookie-secret": "short"}),
         obj("Backend", "provider", {"url": f"https://127.0.0.1:{provider.port}", "tls": tls}),
         obj("ApiKey", "key", {**key, "lastFour": "Z012"}),
+        route("open", echo.port),
         login("app"),
         login("access", forwardToken="AccessToken"),
         login("id", forwardToken="IdToken"),
@@ -305,6 +306,7 @@ class TestSessions:
         user.get(page("app"))
         assert user.get(page("access")).history != []
         assert state.grants == ["authorization_code"] * 2
+        assert user.get(page("app")).history == [], "the first session is still there"
 
     @pytest.mark.parametrize("part", ["oauth-hmac", "bearer-token", "id-token", "oauth-expires"])
     def test_a_changed_cookie_is_no_session(self, user: httpx.Client, part: str) -> None:
@@ -443,6 +445,19 @@ class TestBesideOtherCredentials:
         # without anything else listed the header does not matter at all
         answer = user.get(page("app"), headers={name: "Bearer x"}, follow_redirects=False)
         assert answer.status_code == 302
+
+    @pytest.mark.parametrize("path", ["either", "optional", "app"])
+    def test_a_token_that_a_client_hands_in_itself_is_no_session(
+        self, user: httpx.Client, state: Provider, path: str
+    ) -> None:
+        """The header by which the login tells whose session it is comes from nobody else."""
+        claims = {"iss": state.issuer, "aud": "site", "sub": "root"}
+        token = jwt.encode({"alg": "RS256"}, claims, state.key)
+        headers = {"x-fluxgate-id-token": token, "authorization": "Bearer x"}
+        answer = user.get(page(path), headers=headers, follow_redirects=False)
+        assert "root" not in answer.text
+        assert answer.status_code == {"either": 401, "optional": 200, "app": 302}[path]
+        assert echoed(user.get(page("open"), headers=headers), "x-fluxgate-id-token") == []
 
     def test_nothing_is_enough_where_it_is_optional(self, user: httpx.Client) -> None:
         answer = user.get(page("optional"))

@@ -10,8 +10,8 @@ from support.gateway import GatewayEnvoy, cluster, forward, gateway, route, simp
 from support.keygateway import api_key
 from support.upstream import EchoUpstream, RefusingUpstream
 
-from fluxgate.ir import AccessLogIR, KeyAuth
-from fluxgate.xds.access_log import FIELDS
+from fluxgate.ir import AccessLogIR, KeyAuth, PlanBucket
+from fluxgate.xds.access_log import FIELDS, REFUSED_FOR
 from fluxgate.xds.names import IDENTITY_HEADERS
 
 pytestmark = pytest.mark.envoy
@@ -22,7 +22,7 @@ def test_a_line_tells_the_requests_story() -> None:
     with EchoUpstream() as echo, GatewayEnvoy(simple(echo)) as served:
         answer = served.get("/orders/7?page=2", [("user-agent", "spec/1"), ("host", "example.com")])
         (line,) = served.envoy.access_log(count=1)
-    assert sorted(line) == sorted(FIELDS)
+    assert sorted(line) == sorted([*FIELDS, REFUSED_FOR])
     assert line["method"] == "GET"
     assert line["path"] == "/orders/7"
     assert line["host"] == "example.com"
@@ -127,3 +127,33 @@ def test_the_log_can_be_switched_off() -> None:
         served.get("/a")
         served.envoy.stop_politely()
         assert served.envoy.stdout == ""
+
+
+def test_a_line_says_what_the_gateway_refused_a_request_for() -> None:
+    spent, limited = api_key(KEY, "key-7"), PlanBucket("small", 1, 86_400_000, 1)
+    with EchoUpstream() as echo:
+        routes = (
+            route("/keyed", forward("up"), key_auth=KeyAuth()),
+            route("/scoped", forward("up"), key_auth=KeyAuth(scopes=("a:b",))),
+            route("/limited", forward("up"), key_auth=KeyAuth(), plan="small"),
+            route("/open", forward("up")),
+        )
+        of = gateway(routes, (cluster("up", echo),), keys=(spent,), plans=(limited,))
+        asked: list[tuple[str, list[tuple[str, str]], int, str | None]] = [
+            ("/keyed", [], 401, "authentication"),
+            ("/scoped", [("apikey", KEY)], 403, "authentication"),
+            ("/limited", [("apikey", KEY)], 200, None),
+            ("/limited", [("apikey", KEY)], 429, "rate_limit"),
+            ("/nowhere", [], 404, None),
+            *[("/open", [("x-echo-status", str(each))], each, None) for each in (401, 403, 429)],
+            ("/open", [], 200, None),
+        ]
+        with GatewayEnvoy(of) as served:
+            answers = [served.get(path, headers) for path, headers, *_ in asked]
+            lines = served.envoy.access_log(count=len(asked))
+    assert [each.status for each in answers] == [status for _, _, status, _ in asked]
+    told = {line["request_id"]: (line["status"], line["refused_for"]) for line in lines}
+    assert len(lines) == len(asked)
+    assert [told[each.header("x-request-id")] for each in answers] == [
+        (status, reason) for _, _, status, reason in asked
+    ]

@@ -328,8 +328,10 @@ class TestLog:
             line, record = world.logged(answer)
             assert line["trace_id"] == record.trace_id == span.trace_id
             assert record.span_id == span.span_id
-            assert line["authentication"] == record.attributes["authentication"] == said(span)[0]
-            assert line["rate_limit"] == record.attributes["rate_limit"] == said(span)[1]
+            assert record.attributes["authentication"] == said(span)[0]
+            assert record.attributes["rate_limit"] == said(span)[1]
+            assert (line["refused_for"] == "authentication") is (said(span)[0] == "refused")
+            assert (line["caller"] is not None) is (said(span)[0] == "verified")
             assert line["route"] == span.attributes.get("fluxgate.route")
             assert record.body == f"GET {path} {answer.status}"
 

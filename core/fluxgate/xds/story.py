@@ -13,9 +13,14 @@ PATH = "%PATH(NQ:ORIG_OR_PATH)%"
 
 _AUTH = f"metadata.filter_metadata['{names.AUTH_METADATA}']"
 _SAID = f"'{names.AUTH_METADATA}' in metadata.filter_metadata"
+_LIMITED = "response.code_details.endsWith('rate_limited')"
 _REFUSED = (
-    "response.code_details != 'via_upstream' && (response.code == 401 || response.code == 403)"
+    "(response.code == 401 || response.code == 403)"
+    f" && response.code_details != 'via_upstream' && !{_LIMITED}"
 )
+
+REFUSALS = {"authentication": _REFUSED, "rate_limit": _LIMITED}
+"""CEL: why the gateway itself refused; at most one holds, and only for statuses from 400."""
 
 AUTHENTICATION = (
     f"%CEL({_REFUSED} ? 'refused' : {_SAID} && 'key_id' in {_AUTH} ? 'verified' : 'none')%"
@@ -34,7 +39,7 @@ _OF_ROUTE = (
 )
 
 RATE_LIMIT = (
-    "%CEL(response.code_details.endsWith('rate_limited') ? 'limited' : "
+    f"%CEL({_LIMITED} ? 'limited' : "
     # who is refused is not counted
     f"{_REFUSED} ? 'none' : {_BY_CALLER} || {_OF_ROUTE} ? 'within' : 'none')%"
 )

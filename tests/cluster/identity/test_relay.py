@@ -27,6 +27,8 @@ from support.kubelet import Kubelet
 from support.limiter import RateLimitService, Redis
 
 from fluxgate.ports import NodeState, SyncState
+from fluxgate.resources import ObjectRef
+from fluxgate.status import ConditionType
 from fluxgate.xds import typeurl
 from fluxgate_operator.controller.no_envoy import NoValidator
 from fluxgate_operator.identity import ApiTokenReviewer, may_be_node
@@ -87,6 +89,13 @@ spec:
         """The service, as the control plane sees it."""
         nodes = self.plane.registry.nodes(self.gateway)
         return nodes[0] if nodes else None
+
+    def programmed(self) -> bool:
+        """Whether the route is served by every node, of which the service is the only one."""
+        ref = ObjectRef("Route", self._namespace, "counted")
+        status = self.plane.book.statuses({}).get(ref)
+        found = status.conditions if status is not None else ()
+        return any(each.type is ConditionType.PROGRAMMED and each.status for each in found)
 
     def holds(self) -> bool:
         """Whether the service has acknowledged what is published now."""
@@ -190,6 +199,7 @@ async def test_the_service_follows_its_gateway_past_the_end_of_its_token(
         first = world.node()
         assert first is not None
         assert (first.id, first.gateway) == (NODE, world.gateway)
+        await world.plane.until(world.programmed)
 
         world.say(2)
         await world.plane.until(world.holds)

@@ -22,7 +22,7 @@ MACHINE_PATH = re.compile(
 )
 URL_HOST = re.compile(r"\bhttps?://([A-Za-z0-9.-]+)")
 ALLOWED_HOSTS = re.compile(
-    r"^(?:.*\.)?(?:example\.(?:com|org|net)|localhost|test|invalid|example|local|"
+    r"^(?:.*\.)?(?:example\.(?:com|org|net)|localhost|test|invalid|example|local|svc|"
     r"apache\.org|keepachangelog\.com|semver\.org|rfc-editor\.org|envoyproxy\.io|kubernetes\.io|"
     r"github\.com|grpc\.io|opensource\.org|w3\.org|python\.org|json-schema\.org)\.?$"
 )

@@ -79,10 +79,6 @@ def trace(manager: hcm_v3.HttpConnectionManager, tracing: TracingIR) -> None:
     """Make ``manager`` record spans."""
     _keep_well_formed(manager)
     message = manager.tracing
-    # the samplers decide; a client's x-client-trace-id must not
-    message.client_sampling.value = 0
-    message.random_sampling.value = 100
-    message.overall_sampling.value = 100
     message.spawn_upstream_span.value = True
     message.operation, message.upstream_operation = _NAME, _UPSTREAM_NAME
     for name, value in ATTRIBUTES.items():

@@ -11,6 +11,7 @@ from fluxgate.ir import Forward
 from fluxgate.ir.policies.ip_restriction import IpRestriction
 from fluxgate.translator.findings import PolicyError
 from fluxgate.translator.merging import append
+from fluxgate.translator.plugins.direct_response import DirectResponseConfig
 
 TYPE = "ip-restriction"
 
@@ -234,6 +235,13 @@ class TestValues:
 
     def test_a_value_set_to_its_default_is_set(self):
         assert append(Cors(max_age="10m"), Cors(max_age="1h")).max_age == "10m"
+
+    def test_maps_have_the_entries_of_both_and_the_nearer_decides_about_common_ones(self):
+        near = DirectResponseConfig(status=200, headers={"x-a": "near", "x-b": "near"})
+        wide = DirectResponseConfig(status=404, headers={"x-b": "wide", "x-c": "wide"})
+        merged = append(near, wide)
+        assert merged.status == 200
+        assert merged.headers == {"x-a": "near", "x-b": "near", "x-c": "wide"}
 
     def test_rules_hold_for_what_comes_out(self):
         near = Cors(allow_origins=("https://a.example.com",), allow_credentials=True)

@@ -8,10 +8,12 @@ import pytest
 from support.callers import api_key, by_key, from_address
 from support.client import HeaderPairs
 from support.documents import CLOSED, Documents, gateway, obj, route
+from support.tokens import Issuer
 from support.upstream import EchoUpstream
 
 pytestmark = pytest.mark.envoy
 
+ISSUER = Issuer()
 SLOW = "1000h"
 """So long a window that no token comes back while a test runs."""
 DAILY = {"name": "daily", "limit": 3, "window": "24h"}
@@ -79,6 +81,16 @@ def served(echo: EchoUpstream) -> Iterator[Documents]:
         route("quota", echo.port, {"quota": quota}, auth=OPTIONAL),
         route("metered", echo.port, auth=OPTIONAL),
         route("theirs", echo.port, tenant="own"),
+        *(
+            route(
+                name,
+                echo.port,
+                {"jwt-auth": {"providers": [ISSUER.provider(claims={"tenant": "org"})]}},
+                {"rate-limit": {"requests": 2, "window": SLOW, "by": by}},
+                auth={"credentials": ["JWT", "ApiKey"], "mode": "Optional"},
+            )
+            for name, by in (("subjects", "Key"), ("organisations", "Tenant"))
+        ),
         limited("unlimited-plan", plan="nowhere", by="IP"),
         limited("malformed", requests=1, by="Header"),
         limited("not-redis", requests=1, policy="Redis", window="1m"),
@@ -188,6 +200,21 @@ def test_a_limit_counted_otherwise_holds_besides_the_plan_of_the_key(served: Doc
     here = [*poor, *from_address("192.0.2.3")]
     assert statuses(served, "/both", here, here) == [200, 429]
     assert statuses(served, "/own-plan", poor) == [429]
+
+
+def token(subject: str, tenant: str = "") -> list[tuple[str, str]]:
+    """The headers of a request with a JWT."""
+    return [ISSUER.bearer(sub=subject, **({"org": tenant} if tenant else {}))]
+
+
+def test_the_subject_of_a_token_is_counted_as_a_key_is(served: Documents) -> None:
+    assert statuses(served, "/subjects", *[token("alice")] * 3) == [200, 200, 429]
+    assert statuses(served, "/subjects", token("bob"), by_key("a1")) == [200, 200]
+
+
+def test_tokens_and_keys_of_a_tenant_share_its_count(served: Documents) -> None:
+    callers = [token("alice", "acme"), by_key("a1"), token("bob", "acme"), token("eve", "other")]
+    assert statuses(served, "/organisations", *callers) == [200, 200, 429, 200]
 
 
 def test_a_quota_is_used_up_by_all_keys_of_the_tenant(served: Documents) -> None:

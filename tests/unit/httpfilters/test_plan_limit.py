@@ -40,9 +40,9 @@ def test_each_plan_has_one_wildcard_for_keys_and_one_for_addresses() -> None:
     entries = [[(e.key, e.value) for e in each.entries] for each in message.descriptors]
     assert entries == [
         [("plan", "free"), ("key_id", "")],
-        [("plan", "free"), ("remote_address", "")],
+        [("plan", "free"), ("masked_remote_address", "")],
         [("plan", "pro"), ("key_id", "")],
-        [("plan", "pro"), ("remote_address", "")],
+        [("plan", "pro"), ("masked_remote_address", "")],
     ]
 
 

@@ -72,7 +72,8 @@ def lacking(descriptor: str, value: str, *headers: str) -> route_v3.RateLimit.Ac
     return Action(header_value_match=match)
 
 
-def _address() -> route_v3.RateLimit.Action:
+def by_address() -> route_v3.RateLimit.Action:
+    """An entry with the client's address: all of IPv4, the network of IPv6."""
     masked = Action.MaskedRemoteAddress(
         v4_prefix_mask_len=uint32(32), v6_prefix_mask_len=uint32(_IPV6_BITS)
     )
@@ -84,7 +85,7 @@ def _by_header(key: str, header: str) -> tuple[Who, ...]:
     strangers = (("without", key), (ADDRESS, ""))
     return (
         Who(((key, ""),), (from_header(key, header),)),
-        Who(strangers, (lacking("without", key, header), _address())),
+        Who(strangers, (lacking("without", key, header), by_address())),
     )
 
 
@@ -93,7 +94,7 @@ def who(slot: Slot) -> tuple[Who, ...]:
     if slot.by is CountedBy.ROUTE:
         return (Who((), ()),)
     if slot.by is CountedBy.ADDRESS:
-        return (Who(((ADDRESS, ""),), (_address(),)),)
+        return (Who(((ADDRESS, ""),), (by_address(),)),)
     if slot.by is CountedBy.TENANT:
         return _by_header("tenant", TENANT_HEADER)
     if slot.by is CountedBy.HEADER:
@@ -107,7 +108,7 @@ def who(slot: Slot) -> tuple[Who, ...]:
         ),
         Who(
             (("without", "credential"), (ADDRESS, "")),
-            (lacking("without", "credential", *credentials), _address()),
+            (lacking("without", "credential", *credentials), by_address()),
         ),
     )
 

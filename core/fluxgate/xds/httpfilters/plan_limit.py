@@ -5,7 +5,7 @@ each value it sees (a dynamic descriptor). The configuration arrives by ECDS, so
 that a change of plans touches no listener. Three descriptors a plan can count on:
 
 * ``plan`` and ``key_id``: from the metadata of a verified key;
-* ``plan`` and ``remote_address``: a request without a key on a route where keys are
+* ``plan`` and the address: a request without a key on a route where keys are
   optional (metadata ``anonymous_plan``), or on a route with a plan that asks for no
   key at all (metadata of the route).
 
@@ -47,7 +47,14 @@ from fluxgate.xds.httpfilters.bucket import (
 )
 from fluxgate.xds.httpfilters.discovered import discovered_filter
 from fluxgate.xds.httpfilters.key_table import encode_value
-from fluxgate.xds.httpfilters.limit_descriptors import Counted, counted, from_metadata, rate_limits
+from fluxgate.xds.httpfilters.limit_descriptors import (
+    ADDRESS,
+    Counted,
+    by_address,
+    counted,
+    from_metadata,
+    rate_limits,
+)
 
 LOCAL_RATE_LIMIT_TYPE = (
     typeurl.PREFIX + "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit"
@@ -87,7 +94,7 @@ def _bucket(bucket: TokenBucketIR) -> token_bucket_v3.TokenBucket:
 
 def _of_plans() -> list[route_v3.RateLimit]:
     """The three descriptors; one whose metadata is absent is not made."""
-    address = route_v3.RateLimit.Action(remote_address=route_v3.RateLimit.Action.RemoteAddress())
+    address = by_address()
     plan = from_metadata("plan", names.AUTH_METADATA, "plan")
     key_id = from_metadata("key_id", names.AUTH_METADATA, "key_id")
     anonymous = from_metadata("plan", names.AUTH_METADATA, ANONYMOUS_PLAN)
@@ -107,7 +114,7 @@ def _descriptors(plan: PlanBucket) -> list[ratelimit_v3.LocalRateLimitDescriptor
             entries=[entry(key="plan", value=encode_value(plan.name)), entry(key=counted)],
             token_bucket=bucket,
         )
-        for counted in ("key_id", "remote_address")
+        for counted in ("key_id", ADDRESS)
     ]
 
 

@@ -63,7 +63,7 @@ golden: install ## Rewrite the golden files of tests/golden and delete stale one
 	@$(BIN)/python -m pytest -q tests/golden --refresh-goldens
 
 .PHONY: bench
-bench: install ## Measure, and write bench/results.md (needs wrk and nginx; takes minutes)
+bench: install ## Measure, and write bench/results.md (needs wrk, nginx, redis-server, make tools; takes half an hour)
 	@$(BIN)/python -m bench
 
 .PHONY: build

@@ -2,7 +2,8 @@
 
 python -m bench             everything, as in results.md (about 30 minutes)
 python -m bench --quick     smaller tables and shorter runs, printed only
-python -m bench lookup …    only the named parts: lookup pipeline chains propagation edits
+python -m bench lookup …    only the named parts: lookup pipeline propagation edits
+                            chains (nginx, redis-server, `make tools`)
                             kubernetes statuses (a real API server: `make tools`)
 """
 
@@ -28,7 +29,8 @@ from bench import (
     statuses_cluster,
 )
 from bench.cluster import require_tools
-from bench.harness import BenchError
+from bench.harness import BenchError, require
+from bench.limiter import require_limiter
 
 PARTS = ("lookup", "pipeline", "chains", "propagation", "edits", "kubernetes", "statuses")
 
@@ -47,6 +49,9 @@ def main() -> int:
         parts = arguments.parts or PARTS
         if {"kubernetes", "statuses"} & set(parts):
             require_tools()  # now, and not after twenty minutes
+        if "chains" in parts:
+            require("nginx", "nginx")
+            require_limiter()
         for part in parts:
             print(f"… {part}", file=sys.stderr, flush=True)
             sections.append(_section(part, quick=arguments.quick))

@@ -23,6 +23,7 @@ from jwt.algorithms import RSAAlgorithm
 
 from bench import configs
 from bench.harness import BenchError, Load, fluxgate, free_port, gateway, load, median, static_envoy
+from bench.limiter import limiter
 from bench.nginx import running_nginx
 
 BARE = "bare Envoy"
@@ -85,7 +86,10 @@ def run(*, seconds: int, rounds: int) -> list[Chain]:
         bare = configs.static_envoy(bare_port, [route], upstream_port=up)
         bare_pid = stack.enter_context(static_envoy(bare, folder, bare_port))
         nginx_pid = stack.enter_context(running_nginx(folder, nginx_port, up, callers.key))
-        served = stack.enter_context(gateway(_files(up, callers)))
+        xds_port = free_port()
+        service = stack.enter_context(limiter(folder, xds_port))
+        served = stack.enter_context(gateway(_files(up, callers, service.url), xds_port=xds_port))
+        service.start()
         targets = [
             _Target("none", BARE, f"http://127.0.0.1:{bare_port}/x", bare_pid),
             *_ours(served.url, served.envoy_pid, callers),
@@ -100,6 +104,7 @@ def _ours(url: str, pid: int, callers: _Callers) -> Iterator[_Target]:
         ("none", "open", ()),
         ("key", "key", key),
         ("key, limit", "limit", key),
+        ("key, redis limit", "redis", key),
         ("jwt", "jwt", token),
         ("jwt, remembered", "remembered", token),
         ("jwt, limit, cors, transform", "full", token),
@@ -135,11 +140,15 @@ def _callers(folder: Path) -> _Callers:
     )
 
 
-def _files(up: int, callers: _Callers) -> dict[str, list[object]]:
+def _files(up: int, callers: _Callers, service: str) -> dict[str, list[object]]:
     plan = {"name": "huge", "requests": _MANY, "window": "1m", "burst": _MANY}
     return {
         "gateway.yaml": [
-            configs.gateway_config(8080, plans=[plan]),
+            configs.gateway_config(
+                8080,
+                plans=[plan],
+                rateLimitService={"url": service, "timeout": "5s", "failureMode": "Closed"},
+            ),
             configs.upstream("pool", up),
             callers.key_document,
         ],
@@ -153,6 +162,13 @@ def _files(up: int, callers: _Callers) -> dict[str, list[object]]:
                 auth={"mode": "Required"},
                 rateLimit={"plan": "huge"},
             ),
+            configs.route(
+                "redis",
+                "/redis",
+                "pool",
+                auth={"mode": "Required"},
+                plugins=[{"type": "rate-limit", "config": _counted_by_redis()}],
+            ),
             configs.route("jwt", "/jwt", "pool", plugins=[_jwt(callers)]),
             configs.route(
                 "remembered", "/remembered", "pool", plugins=[_jwt(callers, cachedTokens=1000)]
@@ -160,6 +176,10 @@ def _files(up: int, callers: _Callers) -> dict[str, list[object]]:
             configs.route("full", "/full", "pool", plugins=_full(callers)),
         ],
     }
+
+
+def _counted_by_redis() -> dict[str, object]:
+    return {"requests": _MANY, "window": "24h", "policy": "Redis"}
 
 
 def _jwt(callers: _Callers, **more: object) -> dict[str, object]:

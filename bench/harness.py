@@ -218,7 +218,9 @@ def fluxgate(*arguments: str) -> str:
 
 
 @contextlib.contextmanager
-def gateway(files: dict[str, list[object]], *, seconds: float = 180) -> Iterator[RunningGateway]:
+def gateway(
+    files: dict[str, list[object]], *, seconds: float = 180, xds_port: int = 0
+) -> Iterator[RunningGateway]:
     """Start ``fluxgate run`` on ``files`` and yield it when everything is served."""
     with tempfile.TemporaryDirectory(prefix="fluxgate-bench-") as scratch:
         folder = Path(scratch)
@@ -229,7 +231,7 @@ def gateway(files: dict[str, list[object]], *, seconds: float = 180) -> Iterator
         command = [
             *(sys.executable, "-m", "fluxgate_cli.main", "run"),
             *("--config", str(config), "--state-dir", str(state)),
-            *("--http-port", str(port), "--envoy-concurrency", "1"),
+            *("--http-port", str(port), "--envoy-concurrency", "1", "--xds-port", str(xds_port)),
         ]
         with process(command, folder / "run.log") as child:
             try:

@@ -23,9 +23,11 @@ API_KEY_FILTER = "fluxgate.api_key_auth"
 PLAN_LIMIT_FILTER = "fluxgate.plan_limit"
 """Filter and ECDS resource that hold the plans' token buckets."""
 
-BASIC_AUTH_SLOT = "fluxgate.basic_auth"
+GUARDS_SLOT = "fluxgate.guards"
+"""Slot of what is asked before any credential of the gateway's own."""
+
 BASIC_AUTH_FILTER = "envoy.filters.http.basic_auth"
-"""Slot and filter that check names and passwords."""
+"""Filter that checks names and passwords; also the name of its metadata."""
 
 OIDC_FILTER = "fluxgate.oidc"
 """Filter that lets people log in."""

@@ -6,16 +6,18 @@ from collections.abc import Iterable
 from typing import Any
 
 from envoy.config.route.v3 import route_components_pb2 as route_v3
+from envoy.extensions.filters.http.oauth2.v3 import oauth_pb2 as oauth2_v3
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2 as secret_v3
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from fluxgate.xds.newer_messages import OAuth2PerRoute
+from fluxgate.xds.newer_messages import FilterChainConfigPerRoute
 from fluxgate.xds.proto import any_of
 
 _OPENED: dict[str, type[Message]] = {
-    each.DESCRIPTOR.full_name: each for each in (route_v3.Route, route_v3.RouteList, OAuth2PerRoute)
+    each.DESCRIPTOR.full_name: each
+    for each in (route_v3.Route, route_v3.RouteList, FilterChainConfigPerRoute, oauth2_v3.OAuth2)
 }
 """What may hold a secret's name, or lead to one that does, and comes packed."""
 

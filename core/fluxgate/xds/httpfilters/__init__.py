@@ -12,20 +12,17 @@ from fluxgate.xds.httpfilters.access import AccessDecision
 from fluxgate.xds.httpfilters.api_key_auth import ApiKeyAuth
 from fluxgate.xds.httpfilters.bandwidth import BandwidthLimit
 from fluxgate.xds.httpfilters.base import HTTPFilter
-from fluxgate.xds.httpfilters.basic_auth import BasicAuthUsers
 from fluxgate.xds.httpfilters.body_limit import BodyLimitFilter
 from fluxgate.xds.httpfilters.compression import CompressionFilter
-from fluxgate.xds.httpfilters.connection_rules import ConnectionRules
 from fluxgate.xds.httpfilters.cors import Cors
-from fluxgate.xds.httpfilters.csrf import CsrfProtection
 from fluxgate.xds.httpfilters.ext_authz import ExternalAuthorization
 from fluxgate.xds.httpfilters.extensions import Extensions
 from fluxgate.xds.httpfilters.fault import FaultInjection
 from fluxgate.xds.httpfilters.global_limit import GlobalLimit
 from fluxgate.xds.httpfilters.grpc_web import GrpcWebBridge
+from fluxgate.xds.httpfilters.guards import Guards
 from fluxgate.xds.httpfilters.header_mutation import HeaderMutation
 from fluxgate.xds.httpfilters.jwt_auth import JwtAuthentication
-from fluxgate.xds.httpfilters.oidc import OidcLogin
 from fluxgate.xds.httpfilters.oidc_session import OidcSession
 from fluxgate.xds.httpfilters.plan_limit import PlanLimit
 from fluxgate.xds.httpfilters.router import Router
@@ -57,18 +54,9 @@ ORDER: tuple[Place, ...] = (
         "credential",
     ),
     Place(
-        ConnectionRules(),
-        "before any credential: who is refused for address or certificate gets to try none",
-    ),
-    Place(
-        CsrfProtection(),
-        "before any credential, too: a change that another site caused is refused whoever is "
-        "logged in",
-    ),
-    Place(
-        OidcLogin(),
-        "before keys and tokens, while they still stand in their headers: who brings one is not "
-        "sent to log in where it is enough",
+        Guards(),
+        "before keys and tokens: who is refused for address, certificate or origin gets to try none, "
+        "and who brings one is not sent to log in where it is enough",
     ),
     Place(
         OidcSession(),
@@ -82,10 +70,6 @@ ORDER: tuple[Place, ...] = (
     Place(
         JwtAuthentication(),
         "after API keys, which may stand in the same header and are removed from it",
-    ),
-    Place(
-        BasicAuthUsers(),
-        "after keys and tokens, which are cheaper to check and stand in the same header",
     ),
     Place(
         AccessDecision(),

@@ -4,7 +4,7 @@ One RBAC filter serves both. Its rule is an ``ALLOW``: what fits none of its pol
 cannot be evaluated, is refused. Address and names are principals; subject and fingerprint, for
 which RBAC has no principal, are CEL conditions.
 
-Protos: envoy.extensions.filters.http.rbac.v3.{RBAC,RBACPerRoute}, envoy.config.rbac.v3.RBAC,
+Protos: envoy.extensions.filters.http.rbac.v3.RBAC, envoy.config.rbac.v3.RBAC,
 envoy.extensions.rbac.principals.mtls_authenticated.v3.Config, google.api.expr.v1alpha1.Expr.
 """
 
@@ -16,11 +16,7 @@ from collections.abc import Iterable
 from envoy.config.core.v3 import address_pb2 as address_v3
 from envoy.config.core.v3 import extension_pb2 as extension_v3
 from envoy.config.rbac.v3 import rbac_pb2 as rbac_v3
-from envoy.config.route.v3 import route_components_pb2 as route_v3
 from envoy.extensions.filters.http.rbac.v3 import rbac_pb2 as rbac_filter_v3
-from envoy.extensions.filters.network.http_connection_manager.v3 import (
-    http_connection_manager_pb2 as hcm_v3,
-)
 from envoy.extensions.rbac.principals.mtls_authenticated.v3 import (
     mtls_authenticated_pb2 as mtls_authenticated_v3,
 )
@@ -28,11 +24,9 @@ from envoy.extensions.transport_sockets.tls.v3 import common_pb2 as tls_common_v
 from envoy.type.matcher.v3 import string_pb2 as string_matcher_v3
 from google.api.expr.v1alpha1 import syntax_pb2
 
-from fluxgate.ir import Gateway, HTTPRoute
+from fluxgate.ir import HTTPRoute
 from fluxgate.ir.policies.ip_restriction import IpRestriction
 from fluxgate.ir.policies.mtls_auth import MtlsAuth
-from fluxgate.snapshot import SnapshotResource
-from fluxgate.xds import names
 from fluxgate.xds.httpfilters.credential_classes import may_be_missing
 from fluxgate.xds.proto import any_of, uint32
 
@@ -40,31 +34,13 @@ _SAN = tls_common_v3.SubjectAltNameMatcher
 _EVERYTHING_BELOW = "/*"
 
 
-class ConnectionRules:
-    """The RBAC filter; see :class:`fluxgate.xds.httpfilters.base.HTTPFilter`."""
-
-    name: str = names.CONNECTION_RULES_FILTER
-
-    def http_filter(self, gateway: Gateway) -> hcm_v3.HttpFilter | None:
-        """The entry in the chain, off and without rules: those are the routes'."""
-        del gateway
-        return hcm_v3.HttpFilter(
-            name=self.name, disabled=True, typed_config=any_of(rbac_filter_v3.RBAC())
-        )
-
-    def patch_route(self, route: HTTPRoute, message: route_v3.Route) -> None:
-        """Add the route's rules, which also switches the filter on."""
-        addresses, certificates = route.policy(IpRestriction), route.policy(MtlsAuth)
-        if addresses is not None or certificates is not None:
-            optional = may_be_missing(route, "MTLS")
-            rules = build_rules(addresses, certificates, optional=optional)
-            per_route = rbac_filter_v3.RBACPerRoute(rbac=rbac_filter_v3.RBAC(rules=rules))
-            message.typed_per_filter_config[self.name].CopyFrom(any_of(per_route))
-
-    def resources(self, gateway: Gateway) -> tuple[SnapshotResource, ...]:
-        """None."""
-        del gateway
-        return ()
+def build_connection_rules(route: HTTPRoute) -> rbac_filter_v3.RBAC | None:
+    """The RBAC filter of ``route``; None when it admits everybody."""
+    addresses, certificates = route.policy(IpRestriction), route.policy(MtlsAuth)
+    if addresses is None and certificates is None:
+        return None
+    optional = may_be_missing(route, "MTLS")
+    return rbac_filter_v3.RBAC(rules=build_rules(addresses, certificates, optional=optional))
 
 
 def build_rules(

@@ -1,10 +1,10 @@
-"""Logins: Envoy's oauth2 filter with a configuration per route, and the secrets it gets by SDS.
+"""Logins: Envoy's oauth2 filter, whole for every route, and the secrets it gets by SDS.
 
 Each policy has cookies of its own, told apart by a hash of its name. They are bound to the host
 (``__Host-``) unless the policy shares them over a domain; all are ``Secure`` and ``HttpOnly``.
 Whose session it is says the filter behind this one (:mod:`fluxgate.xds.httpfilters.oidc_session`).
 
-Protos: envoy.extensions.filters.http.oauth2.v3.{OAuth2,OAuth2PerRoute,OAuth2Config},
+Protos: envoy.extensions.filters.http.oauth2.v3.{OAuth2,OAuth2Config},
 envoy.extensions.transport_sockets.tls.v3.Secret.
 """
 
@@ -14,9 +14,6 @@ import hashlib
 
 from envoy.config.route.v3 import route_components_pb2 as route_v3
 from envoy.extensions.filters.http.oauth2.v3 import oauth_pb2 as oauth2_v3
-from envoy.extensions.filters.network.http_connection_manager.v3 import (
-    http_connection_manager_pb2 as hcm_v3,
-)
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2 as secret_v3
 
 from fluxgate.ir import Gateway, HTTPRoute
@@ -26,8 +23,7 @@ from fluxgate.secret import SecretBytes
 from fluxgate.snapshot import SnapshotResource
 from fluxgate.xds import names, typeurl
 from fluxgate.xds.httpfilters.credential_classes import may_be_missing
-from fluxgate.xds.newer_messages import OAuth2PerRoute
-from fluxgate.xds.proto import ads, any_of, boolean, duration, payload_of
+from fluxgate.xds.proto import ads, boolean, duration, payload_of
 from fluxgate.xds.wire import field_bytes
 
 TOKEN_TIMEOUT_MS = 10_000
@@ -45,41 +41,22 @@ _SAME_SITE = {
 }
 
 
-class OidcLogin:
-    """The oauth2 filter; see :class:`fluxgate.xds.httpfilters.base.HTTPFilter`."""
+def build_login(route: HTTPRoute, login: Oidc) -> oauth2_v3.OAuth2:
+    """The filter's configuration on ``route``."""
+    config = build_oauth2(login)
+    if may_be_missing(route, "OIDC"):
+        access = route.policy(Access)
+        _let_others_pass(config, required=access is None or access.required)
+    return oauth2_v3.OAuth2(config=config)
 
-    name: str = names.OIDC_FILTER
 
-    def http_filter(self, gateway: Gateway) -> hcm_v3.HttpFilter | None:
-        """The entry in the chain, off and without any provider: those are the routes'."""
-        del gateway
-        return hcm_v3.HttpFilter(
-            name=self.name, disabled=True, typed_config=any_of(oauth2_v3.OAuth2())
-        )
-
-    def patch_route(self, route: HTTPRoute, message: route_v3.Route) -> None:
-        """Add the route's login, which also switches the filter on."""
-        if (login := route.policy(Oidc)) is None:
-            return
-        config = build_oauth2(login)
-        if may_be_missing(route, "OIDC"):
-            _let_others_pass(
-                config, required=(access := route.policy(Access)) is None or access.required
-            )
-        per_route = OAuth2PerRoute()
-        per_route.config.CopyFrom(config)  # type: ignore[attr-defined]
-        message.typed_per_filter_config[self.name].CopyFrom(any_of(per_route))
-
-    def resources(self, gateway: Gateway) -> tuple[SnapshotResource, ...]:
-        """The secrets of every client."""
-        return tuple(
-            _secret(client, kind, value)
-            for client in gateway.shared_of(OidcClient)
-            for kind, value in (
-                ("client", client.client_secret),
-                ("cookies", client.cookie_secret),
-            )
-        )
+def build_login_secrets(gateway: Gateway) -> tuple[SnapshotResource, ...]:
+    """The secrets of every client, for SDS."""
+    return tuple(
+        _secret(client, kind, value)
+        for client in gateway.shared_of(OidcClient)
+        for kind, value in (("client", client.client_secret), ("cookies", client.cookie_secret))
+    )
 
 
 def cookie_prefix(login: Oidc) -> str:

@@ -16,7 +16,7 @@ from fluxgate.ir.policies.rate_limit import (
     TenantQuota,
 )
 from fluxgate.ir.policies.request_size import BodyLimit
-from fluxgate.resources import ObjectRef
+from fluxgate.resources import ObjectRef, ResourceStore, ref_of
 from fluxgate.translator import TranslateCache, translate
 from fluxgate.xds.build import build_snapshot
 
@@ -164,14 +164,15 @@ class TestQuotas:
         assert "spec.rateLimitService: quotas" in world.message("GatewayConfig", "edge")
 
     def test_routes_learn_of_the_first_quota_and_of_the_end_of_the_last(self):
-        cache, plain = TranslateCache(), obj("Tenant", "t")
+        store, cache = ResourceStore(), TranslateCache()
+        for each in (edge(), route()):
+            store.upsert(each)
         for quotas in ([], [DAILY], []):
-            named = obj("Tenant", "t", {"quotas": quotas}) if quotas else plain
-            result = translate(bundle(edge(), named, route()), cache=cache)
-            (table,) = result.gateways["edge"].route_tables
-            (only,) = table.virtual_hosts[0].routes
+            store.upsert(obj("Tenant", "t", {"quotas": quotas}))
+            gateway = translate(store.freeze(), cache=cache).gateways["edge"]
+            (only,) = gateway.route_tables[0].virtual_hosts[0].routes
             assert (only.policy(QuotaUse) is not None) is bool(quotas)
-            assert len(result.gateways["edge"].shared_of(TenantQuota)) == len(quotas)
+            assert len(gateway.shared_of(TenantQuota)) == len(quotas)
 
 
 def dated(name: str, day: int, **spec: object):
@@ -212,28 +213,31 @@ class TestMaxActiveKeys:
         assert len(valid(world)) == 7
 
     def test_a_place_that_becomes_free_goes_to_the_next_and_back(self):
-        cache = TranslateCache()
-        owner = obj("Tenant", "acme", {"maxActiveKeys": 1})
-        steps = (
-            ([1, 2], 1, ["k1"]),
-            ([2], 1, ["k2"]),
-            ([1, 2], 1, ["k1"]),
-            ([1, 2], 2, ["k1", "k2"]),
-            ([1, 2], 1, ["k1"]),
-        )
-        for days, most, expected in steps:
-            owner = obj("Tenant", "acme", {"maxActiveKeys": most})
-            keys = [dated(f"k{day}", day) for day in days]
-            result = translate(bundle(edge(), owner, *keys), cache=cache)
-            found = [
-                each.key_id.rpartition("/")[2] for each in result.gateways["edge"].api_keys.keys
-            ]
-            assert sorted(found) == expected
-            statuses = {
-                f"k{day}": result.statuses[ObjectRef("ApiKey", "default", f"k{day}")].accepted
-                for day in days
-            }
-            assert statuses == {f"k{day}": f"k{day}" in expected for day in days}
+        store, cache = ResourceStore(), TranslateCache()
+        keys = {day: dated(f"k{day}", day) for day in (1, 2, 3)}
+        for each in (edge(), obj("Tenant", "acme", {"maxActiveKeys": 2}), *keys.values()):
+            store.upsert(each)
+
+        def accepted() -> list[str]:
+            result = translate(store.freeze(), cache=cache)
+            served = result.gateways["edge"].api_keys.keys
+            names = sorted(each.key_id.rpartition("/")[2] for each in served)
+            statuses = result.statuses.items()
+            good = sorted(
+                ref.name for ref, each in statuses if ref.kind == "ApiKey" and each.accepted
+            )
+            assert names == good
+            return names
+
+        assert accepted() == ["k1", "k2"]
+        store.remove(ref_of(keys[1]))
+        assert accepted() == ["k2", "k3"]
+        store.upsert(keys[1])
+        assert accepted() == ["k1", "k2"]
+        store.upsert(obj("Tenant", "acme", {"maxActiveKeys": 1}))
+        assert accepted() == ["k1"]
+        store.upsert(obj("Tenant", "acme", {}))
+        assert accepted() == ["k1", "k2", "k3"]
 
 
 class TestBodies:

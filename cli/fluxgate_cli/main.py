@@ -18,6 +18,7 @@ from fluxgate_cli.commands import (
     routes,
     run,
     status,
+    upstreams,
     validate,
     version,
 )
@@ -48,6 +49,7 @@ def create_app() -> typer.Typer:
         run.run,
         controller.controller,
         status.status,
+        upstreams.upstreams,
         validate.validate,
         explain.explain,
         bootstrap.bootstrap,

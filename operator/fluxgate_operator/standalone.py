@@ -18,6 +18,7 @@ from fluxgate_operator.envoy.locate import locate_envoy
 from fluxgate_operator.envoy.supervisor import EnvoySupervisor
 from fluxgate_operator.envoy.validate import EnvoyValidator
 from fluxgate_operator.errors import PortTakenError
+from fluxgate_operator.health import HealthBook, HealthWatcher, PoolHealth, by_admin, pools_of
 from fluxgate_operator.listener_guard import ListenerGuard
 from fluxgate_operator.listening import free_port, urls_of, with_http_port
 from fluxgate_operator.own_bootstrap import FLEET, OwnBootstrap
@@ -83,6 +84,7 @@ class StandaloneGateway:
         self.provider = DirectoryProvider(settings.config_dir, self.store, self._poke, self._adjust)
         self._files = CertificateFileReader(self.store, self.reconciler.poke)
         self._book = StatusBook(self.reconciler, self.tracker)
+        self.health = HealthBook()
         self._supervisor = EnvoySupervisor(
             self._binary,
             replace(settings.envoy, concurrency=self._bootstrap.workers),
@@ -145,6 +147,10 @@ class StandaloneGateway:
         """The URL of every listener, as reached from this machine."""
         gateway = self.gateways.get(FLEET)
         return urls_of(gateway) if gateway is not None else ()
+
+    def pools(self) -> tuple[PoolHealth, ...]:
+        """Every pool, and how Envoy finds its targets."""
+        return tuple(pools_of(self.gateways, self.health.everywhere()))
 
     def status(self) -> StandaloneStatus:
         """Everything at this moment."""
@@ -209,6 +215,7 @@ class StandaloneGateway:
                 self._check_first_turn()
                 self._bootstrap.write_first()
                 self._engine.follow_nodes(group)
+                group.create_task(self._watch_health().run(), name="health")
                 group.create_task(self._recheck_ports(), name="ports")
                 group.create_task(self._tell(), name="problems")
                 group.create_task(self._announce(), name="ready")
@@ -225,6 +232,10 @@ class StandaloneGateway:
             if started.done():
                 raise
             started.set_exception(error)
+
+    def _watch_health(self) -> HealthWatcher:
+        source = by_admin(self._supervisor.admin)
+        return HealthWatcher(self._registry, self.reconciler, source, self.health, self._log)
 
     def _check_first_turn(self) -> None:
         if self._guard.problems:

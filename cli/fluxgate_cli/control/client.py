@@ -16,6 +16,7 @@ from fluxgate_cli.control.models import (
     ExplainReply,
     ExplainRequest,
     StatusView,
+    UpstreamsView,
     WaitReply,
     WaitRequest,
 )
@@ -36,6 +37,11 @@ def status(state_dir: Path) -> StatusView:
 def wait(state_dir: Path, request: WaitRequest) -> WaitReply:
     """Wait until everything in the folder is served, or for the timeout."""
     return _call(state_dir, "POST", "/v1/wait", WaitReply, request, extra=request.timeout)
+
+
+def upstreams(state_dir: Path) -> UpstreamsView:
+    """How the targets of the running instance's pools are."""
+    return _call(state_dir, "GET", "/v1/upstreams", UpstreamsView)
 
 
 def explain(state_dir: Path, request: ExplainRequest) -> ExplainReply:

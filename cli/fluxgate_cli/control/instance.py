@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+from fluxgate.ir import Health
 from fluxgate.ports import NodeState, SyncState
 from fluxgate.xds import typeurl
 from fluxgate_cli.control.models import (
@@ -17,13 +18,17 @@ from fluxgate_cli.control.models import (
     GatewayView,
     NodeView,
     ObjectView,
+    PoolView,
     ProblemView,
     StatusView,
+    TargetView,
+    UpstreamsView,
     WaitReply,
     WaitRequest,
 )
 from fluxgate_cli.errors import UsageError
 from fluxgate_cli.explaining import explain_request
+from fluxgate_operator.health import PoolHealth, TargetHealth
 from fluxgate_operator.standalone import StandaloneGateway
 from fluxgate_operator.standalone_status import StandaloneStatus
 
@@ -73,6 +78,10 @@ class RunningInstance:
             missing=tuple(f"{lag.node} ({lag.message})" for lag in found.lagging),
             status=self.status(),
         )
+
+    def upstreams(self) -> UpstreamsView:
+        """How the targets of every pool are."""
+        return UpstreamsView(pools=tuple(map(_pool, self._gateway.pools())))
 
     def explain(self, request: ExplainRequest) -> ExplainReply:
         """Which route a request would take. Raises :class:`UsageError`."""
@@ -128,3 +137,24 @@ def _objects(found: StandaloneStatus) -> Iterator[ObjectView]:
                 for each in status.conditions
             ),
         )
+
+
+def _pool(pool: PoolHealth) -> PoolView:
+    return PoolView(
+        gateway=pool.gateway,
+        pool=pool.pool,
+        object=str(pool.upstream or ""),
+        checked=pool.checked,
+        nodes=len(pool.nodes),
+        targets=tuple(_target(pool, each) for each in pool.targets),
+    )
+
+
+def _target(pool: PoolHealth, target: TargetHealth) -> TargetView:
+    by_hand = () if target.by_hand is Health.AUTO else ("ByHand",)
+    return TargetView(
+        address=target.address,
+        health=pool.state_of(target),
+        reasons=(*by_hand, *target.ailments),
+        nodes=tuple(node for node, _ in target.ailing),
+    )

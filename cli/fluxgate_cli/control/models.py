@@ -92,6 +92,39 @@ class StatusView(Shape):
     problems: tuple[ProblemView, ...] = ()
 
 
+class TargetView(Shape):
+    """One target of a pool.
+
+    ``nodes`` send it no requests, for ``reasons``: ``CheckFailed`` (active checks), ``Ejected``
+    (outlier detection), ``ByHand``.
+    """
+
+    address: str
+    health: str
+    reasons: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
+
+
+class PoolView(Shape):
+    """One pool of targets, by its name: ``upstream/<namespace>/<name>`` for an Upstream's.
+
+    ``nodes`` is how many Envoys say how the targets are; ``checked`` whether anything is asked.
+    """
+
+    gateway: str
+    pool: str
+    object: str
+    checked: bool
+    nodes: int
+    targets: tuple[TargetView, ...] = ()
+
+
+class UpstreamsView(Shape):
+    """Every pool that some route sends to."""
+
+    pools: tuple[PoolView, ...] = ()
+
+
 class WaitRequest(Shape):
     """Wait until what the folder says now is served by every node."""
 

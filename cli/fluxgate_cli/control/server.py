@@ -18,6 +18,7 @@ from fluxgate_cli.control.models import (
     ExplainReply,
     ExplainRequest,
     StatusView,
+    UpstreamsView,
     WaitReply,
     WaitRequest,
 )
@@ -38,6 +39,10 @@ class Instance(Protocol):
 
     async def wait(self, request: WaitRequest) -> WaitReply:
         """Wait for what the folder says now to be served everywhere, or for the timeout."""
+        ...
+
+    def upstreams(self) -> UpstreamsView:
+        """How the targets of every pool are."""
         ...
 
     def explain(self, request: ExplainRequest) -> ExplainReply:
@@ -80,7 +85,7 @@ async def _failed(_: Request, error: Exception) -> Response:
 
 
 def create_app(instance: Instance) -> Starlette:
-    """The application: ``/healthz``, ``/readyz``, ``/v1/status``, ``/v1/wait``, ``/v1/explain``."""
+    """The application: ``/healthz``, ``/readyz``, ``/v1/status``, ``/v1/upstreams``, ``/v1/wait``, ``/v1/explain``."""
 
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -91,6 +96,9 @@ def create_app(instance: Instance) -> Starlette:
 
     async def status(_: Request) -> Response:
         return _json(instance.status())
+
+    async def upstreams(_: Request) -> Response:
+        return _json(instance.upstreams())
 
     async def wait(request: Request) -> Response:
         return _json(await instance.wait(await _read(request, WaitRequest)))
@@ -103,6 +111,7 @@ def create_app(instance: Instance) -> Starlette:
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/v1/status", status),
+            Route("/v1/upstreams", upstreams),
             Route("/v1/wait", wait, methods=["POST"]),
             Route("/v1/explain", explain, methods=["POST"]),
         ],

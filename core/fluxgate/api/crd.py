@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from fluxgate.api.structural import schema_of
-from fluxgate.api.v1alpha1 import GROUP, KINDS, VERSION, GatewayConfig, Resource
+from fluxgate.api.v1alpha1 import GROUP, KINDS, VERSION, GatewayConfig, Resource, Upstream
 
 CATEGORY = "fluxgate"
 
@@ -66,6 +66,27 @@ _ADDRESSES: dict[str, Any] = {
         "properties": {
             "type": {"type": "string", "enum": ["IPAddress", "Hostname", "NodePort"]},
             "value": {"type": "string", "maxLength": 253},
+        },
+    },
+}
+
+
+_UNHEALTHY_TARGETS: dict[str, Any] = {
+    "type": "array",
+    "description": "Targets that some Envoys send no requests, and how many Envoys do not.",
+    "maxItems": 100,
+    "x-kubernetes-list-type": "atomic",
+    "items": {
+        "type": "object",
+        "required": ["address", "nodes", "reasons"],
+        "properties": {
+            "address": {"type": "string", "maxLength": 320},
+            "nodes": {"type": "integer", "format": "int32", "minimum": 1},
+            "reasons": {
+                "type": "array",
+                "maxItems": 8,
+                "items": {"type": "string", "enum": ["CheckFailed", "Ejected"]},
+            },
         },
     },
 }
@@ -137,12 +158,12 @@ def _root(model: type[Resource]) -> dict[str, Any]:
 
 
 def _status(model: type[Resource]) -> dict[str, Any]:
-    if model is not GatewayConfig:
-        return STATUS
-    return {
-        **STATUS,
-        "properties": {**STATUS["properties"], "addresses": _ADDRESSES, "nodes": _NODES},
-    }
+    more: dict[str, Any] = {}
+    if model is GatewayConfig:
+        more = {"addresses": _ADDRESSES, "nodes": _NODES}
+    elif model is Upstream:
+        more = {"unhealthyTargets": _UNHEALTHY_TARGETS}
+    return {**STATUS, "properties": {**STATUS["properties"], **more}} if more else STATUS
 
 
 def _columns(model: type[Resource]) -> list[dict[str, Any]]:

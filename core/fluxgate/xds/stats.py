@@ -26,6 +26,8 @@ CLUSTER_STATISTICS = (
     "upstream_rq_timeout",
     "upstream_rq_retry",
     "upstream_rq_pending_overflow",
+    "health_check.failure",
+    "outlier_detection.ejections_enforced_total",
 )
 """What is kept of the hundred statistics Envoy has for each cluster."""
 

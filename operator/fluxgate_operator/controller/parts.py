@@ -20,6 +20,9 @@ from fluxgate_operator.culprits import Validator
 from fluxgate_operator.election import LeaseElection
 from fluxgate_operator.engine import Engine
 from fluxgate_operator.exposure import ExposedStatuses, Exposures
+from fluxgate_operator.health import HealthBook, HealthStatuses, HealthWatcher, by_listener
+from fluxgate_operator.health.book import NodeKey
+from fluxgate_operator.health.readings import Ailing
 from fluxgate_operator.ingress import Ingresses, IngressReporter
 from fluxgate_operator.kube.access import ClusterAccess
 from fluxgate_operator.kube.client import KubeClient
@@ -86,6 +89,7 @@ class Parts:
             self.replicas,
         )
         self.adopter = Adopter(self.replicas, self.engine.reconciler, log)
+        self.health = HealthBook(self.replicas.health)
         self._join_ways_in(client, log)
         self._join_provider(client, access, log)
         metrics.add(ProviderCollector(self.provider.health))
@@ -143,6 +147,10 @@ class Parts:
         self._exposed = ExposedStatuses()
         outlook = Outlook(self._statuses, self._leading, self._extras, self._behind)
         self.writer = StatusWriter(client, self.provider, outlook, log)
+        self._health_statuses = HealthStatuses(self.health, self.writer.look_at)
+        self._health_watcher = HealthWatcher(
+            engine.registry, engine.reconciler, by_listener, self.health, log
+        )
 
     def start_loops(self, group: asyncio.TaskGroup) -> None:
         """What every replica does."""
@@ -152,6 +160,9 @@ class Parts:
         group.create_task(self.adopter.run(), name="adopter")
         group.create_task(follow_propagation(engine, self._metrics.propagated), name="lag")
         engine.follow_nodes(group)
+        group.create_task(self._health_watcher.run(), name="health")
+        group.create_task(self._health_statuses.run(), name="health statuses")
+        group.create_task(self._hear_of_health(), name="health elsewhere")
         if self.trust is not None:
             group.create_task(self.trust.run(), name="trust")
 
@@ -163,7 +174,7 @@ class Parts:
     def start_leases(self, group: asyncio.TaskGroup) -> None:
         """What tells other replicas of this one; ended, it tells them that it is gone."""
         engine = self.engine
-        local = LocalReport(engine.reconciler, engine.tracker, engine.isolator)
+        local = LocalReport(engine.reconciler, engine.tracker, engine.isolator, self.health)
         group.create_task(self.replicas.run(local), name="replicas")
         group.create_task(self.election.run(), name="lease")
 
@@ -176,6 +187,17 @@ class Parts:
             group.create_task(self.reporter.run(), name="ingresses")
         if self.security is not None:
             group.create_task(self._publish(self.security.certificates), name="publishing")
+
+    async def _hear_of_health(self) -> None:
+        """What another replica hears of its nodes is news of the book, too."""
+        before: Mapping[NodeKey, Ailing] = {}
+        while True:
+            changed = self.replicas.changed.subscribe()
+            now = self.replicas.health()
+            if now != before:
+                before = now
+                self.health.changed.notify()
+            await changed
 
     async def _publish(self, certificates: Certificates) -> None:
         """Who has just become the leader publishes the authorities: new nodes wait for them."""
@@ -220,7 +242,9 @@ class Parts:
         )
 
     def _extras(self, ref: ObjectRef) -> Mapping[str, object]:
-        """A GatewayConfig's nodes, and where its fleet is reached; no address while unknown."""
+        """An Upstream's health; a GatewayConfig's nodes, and where its fleet is reached if known."""
+        if ref.kind == "Upstream":
+            return self._health_statuses.extras(ref)
         if ref.kind != "GatewayConfig":
             return {}
         nodes = {"nodes": asdict(self.engine.tracker.fleet(gateway_key(ref)))}

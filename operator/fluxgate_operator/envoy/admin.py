@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -34,7 +35,12 @@ def parse_address(text: str) -> tuple[str, int] | Path:
 class EnvoyAdmin:
     """A client of one Envoy's admin interface; use as an asynchronous context manager."""
 
-    def __init__(self, address: tuple[str, int] | Path, timeout: float = 5.0) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int] | Path,
+        timeout: float = 5.0,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self.address = address
         # Plain HTTP only. Left alone, httpx reads every public CA: 16 to 42 ms of the event loop.
         unused = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -46,7 +52,11 @@ class EnvoyAdmin:
             transport = httpx.AsyncHTTPTransport(verify=unused)
             base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self._client = httpx.AsyncClient(
-            base_url=base, transport=transport, timeout=timeout, trust_env=False
+            base_url=base,
+            transport=transport,
+            timeout=timeout,
+            trust_env=False,
+            headers=dict(headers or {}),
         )
 
     async def __aenter__(self) -> Self:
@@ -63,6 +73,10 @@ class EnvoyAdmin:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+    async def read(self, path: str) -> str:
+        """The body of the answer to a GET. Raises :class:`EnvoyAdminError`."""
+        return await self._get(path)
 
     async def state(self) -> str:
         """LIVE, DRAINING, PRE_INITIALIZING or INITIALIZING (admin.v3.ServerInfo.State)."""

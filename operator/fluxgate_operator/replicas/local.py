@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fluxgate_operator.health import HealthBook
 from fluxgate_operator.isolation import Isolator
 from fluxgate_operator.notify import Signal
 from fluxgate_operator.propagation import PropagationTracker
@@ -13,12 +14,22 @@ class LocalReport:
     """Reads what there is to tell; ``changed`` are the signals after which it may differ."""
 
     def __init__(
-        self, reconciler: Reconciler, tracker: PropagationTracker, isolator: Isolator
+        self,
+        reconciler: Reconciler,
+        tracker: PropagationTracker,
+        isolator: Isolator,
+        health: HealthBook | None = None,
     ) -> None:
         self._reconciler = reconciler
         self._tracker = tracker
         self._isolator = isolator
-        self.changed: tuple[Signal, ...] = (tracker.changed, isolator.changed, reconciler.done)
+        self._health = health or HealthBook()
+        self.changed: tuple[Signal, ...] = (
+            tracker.changed,
+            isolator.changed,
+            reconciler.done,
+            self._health.changed,
+        )
 
     def read(self) -> Report:
         """The nodes connected here, and what their Envoys would not take."""
@@ -34,5 +45,8 @@ class LocalReport:
                 ReportedNode(node.id, node.gateway, connection, node.connected_at, version, lag)
             )
         return Report(
-            tuple(nodes), dict(self._reconciler.set_aside), dict(self._isolator.runtime_rejections)
+            tuple(nodes),
+            dict(self._reconciler.set_aside),
+            dict(self._isolator.runtime_rejections),
+            self._health.own,
         )

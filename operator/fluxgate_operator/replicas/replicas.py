@@ -14,6 +14,8 @@ from structlog.typing import FilteringBoundLogger
 from fluxgate.resources import ObjectRef
 from fluxgate.translator import SetAside
 from fluxgate_operator.election.clock import Clock, uptime
+from fluxgate_operator.health.book import NodeKey
+from fluxgate_operator.health.readings import Ailing
 from fluxgate_operator.kube.client import KubeClient
 from fluxgate_operator.kube.errors import KubeError
 from fluxgate_operator.notify import Signal
@@ -111,6 +113,12 @@ class Replicas:
             ref: words
             for report in self._reports.values()
             for ref, words in report.rejections.items()
+        }
+
+    def health(self) -> Mapping[NodeKey, Ailing]:
+        """What nodes of the other replicas say of the endpoints they know."""
+        return {
+            node: each for report in self._reports.values() for node, each in report.health.items()
         }
 
     async def run(self, local: LocalReport) -> None:

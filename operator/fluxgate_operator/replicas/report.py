@@ -10,6 +10,8 @@ from typing import Any
 from fluxgate.resources import ObjectRef
 from fluxgate.translator import SetAside
 from fluxgate_operator.errors import OperatorError
+from fluxgate_operator.health.book import NodeKey
+from fluxgate_operator.health.readings import Ailing, Ailment
 
 
 class ReportError(OperatorError):
@@ -40,6 +42,8 @@ class Report:
     nodes: tuple[ReportedNode, ...] = ()
     set_aside: Mapping[ObjectRef, SetAside] = field(default_factory=dict)
     rejections: Mapping[ObjectRef, str] = field(default_factory=dict)
+    health: Mapping[NodeKey, Ailing] = field(default_factory=dict)
+    """Nodes connected to it that were asked, and the endpoints each sends nothing."""
 
 
 def encode(replica: str, report: Report, now: float) -> bytes:
@@ -64,6 +68,10 @@ def encode(replica: str, report: Report, now: float) -> bytes:
         "rejections": [
             {"ref": list(ref), "message": words} for ref, words in report.rejections.items()
         ],
+        "health": [
+            {"gateway": gateway, "node": node, "ailing": _plain(ailing)}
+            for (gateway, node), ailing in report.health.items()
+        ],
     }
     return json.dumps(document, separators=(",", ":")).encode()
 
@@ -82,9 +90,13 @@ def decode(payload: bytes, now: float) -> tuple[str, Report]:
                 for each in document["setAside"]
             },
             {_ref(each["ref"]): str(each["message"]) for each in document["rejections"]},
+            {
+                (str(each["gateway"]), str(each["node"])): _ailing(each["ailing"])
+                for each in document.get("health", ())
+            },
         )
         return str(document["replica"]), report
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ReportError(f"a report cannot be read: {error!r}") from error
 
 
@@ -110,6 +122,23 @@ def _node(document: Mapping[str, Any], now: float) -> ReportedNode:
         str(document["version"]),
         str(document.get("lag", "")),
     )
+
+
+def _plain(ailing: Ailing) -> dict[str, dict[str, list[str]]]:
+    return {
+        cluster: {place: list(map(str, ailments)) for place, ailments in places.items()}
+        for cluster, places in ailing.items()
+    }
+
+
+def _ailing(document: Mapping[str, Mapping[str, list[str]]]) -> Ailing:
+    return {
+        str(cluster): {
+            str(place): tuple(each for each in Ailment if each in ailments)
+            for place, ailments in places.items()
+        }
+        for cluster, places in document.items()
+    }
 
 
 def _ref(parts: list[str]) -> ObjectRef:

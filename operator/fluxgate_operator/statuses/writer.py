@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -102,6 +102,7 @@ class StatusWriter:
         self._statuses: Mapping[ObjectRef, ObjectStatus] = {}
         self._troubled: Mapping[ObjectRef, ObjectFacts] = {}
         self._extended: set[ObjectRef] = set()
+        self._told: set[ObjectRef] = set()
         self._compare_all_at = 0.0
         self._quiet_until = 0.0
         self._backoff = self._settings.backoff
@@ -119,6 +120,11 @@ class StatusWriter:
     def poke(self) -> None:
         """Statuses, nodes or leadership changed; look soon."""
         self._poked.set()
+
+    def look_at(self, refs: Iterable[ObjectRef]) -> None:
+        """The extras of these objects became others."""
+        self._told.update(refs)
+        self.poke()
 
     async def run(self) -> None:
         """Follow and write until cancelled; nothing is sent after that."""
@@ -168,6 +174,8 @@ class StatusWriter:
             self._queue.add(
                 ref for ref, facts in troubled.items() if self._troubled.get(ref) != facts
             )
+        self._queue.add(self._told & statuses.keys())
+        self._told = set()
         self._statuses, self._troubled = statuses, dict(troubled)
 
     def _forget(self) -> None:
@@ -175,7 +183,7 @@ class StatusWriter:
         self._queue.clear()
         self._memory.clear()
         self._statuses, self._troubled, self._compare_all_at = {}, {}, 0.0
-        self._extended = set()
+        self._extended, self._told = set(), set()
 
     async def _work_off(self) -> None:
         while True:

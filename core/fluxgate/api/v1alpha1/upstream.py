@@ -136,6 +136,7 @@ class Upstream(Resource):
     columns: ClassVar[tuple[PrinterColumn, ...]] = (
         PrinterColumn("Policy", ".spec.loadBalancing.policy"),
         PrinterColumn("Targets", ".spec.targets[*].host"),
+        PrinterColumn("Unhealthy", ".status.unhealthyTargets[*].address"),
     )
     kind: Literal["Upstream"] = "Upstream"
     spec: UpstreamSpec

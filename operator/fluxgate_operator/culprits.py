@@ -16,7 +16,7 @@ from typing import Protocol
 
 from envoy.config.bootstrap.v3 import bootstrap_pb2 as bootstrap_v3
 
-from fluxgate.ir import Gateway
+from fluxgate.ir import Gateway, HTTPRoute
 from fluxgate.resources import ObjectRef, Resources
 from fluxgate.translator import (
     SetAside,
@@ -104,12 +104,14 @@ async def find_culprits(
             before, asked = asked, [id(piece) for piece in suspects]
             if asked == before:
                 continue
-            if found := await _among_pieces(world, validator, suspects):
+            if found := await culprits_among(world, validator, suspects):
                 return found
     return await _among_objects(world, validator, groups)
 
 
-async def _among_pieces(world: World, validator: Validator, pieces: list[Piece]) -> Culprits:
+async def culprits_among(world: World, validator: Validator, pieces: list[Piece]) -> Culprits:
+    """The objects because of which Envoy refuses some of ``pieces`` by themselves."""
+
     async def ask(some: Sequence[Piece]) -> Validation:
         bootstrap = await asyncio.to_thread(bootstrap_of, world.gateway, some)
         return await validator.validate(bootstrap)
@@ -134,8 +136,11 @@ async def _among_pieces(world: World, validator: Validator, pieces: list[Piece])
 
 
 def _without(resources: Resources, pieces: Iterable[Piece], ref: ObjectRef) -> list[Piece]:
-    """The pieces that certainly have nothing to do with ``ref``; nobody refers to a Route."""
-    if ref.kind == "Route":
+    """The pieces that certainly have nothing to do with ``ref``.
+
+    Nobody refers to a Route, and a piece names the Plugins in force on it.
+    """
+    if ref.kind in ("Route", "Plugin"):
         return [piece for piece in pieces if ref not in piece.origins]
     return [piece for piece in pieces if ref not in made_from(resources, piece.origins)]
 
@@ -150,6 +155,8 @@ async def _to_blame(
     if (await small.ask(suspects)).ok:
         for found in (await small.search(suspects, 1)).items():
             return found
+    if isinstance(piece.part, HTTPRoute):
+        return piece.part.origin, words
     return _ordered(piece.origins)[-1], words
 
 

@@ -19,6 +19,7 @@ from fluxgate_operator.propagation import PropagationTracker, RemoteNodes
 from fluxgate_operator.reconciler import Observe, Reconciler, unobserved
 from fluxgate_operator.settings import HoldoffSettings
 from fluxgate_operator.validity import ValidityClock
+from fluxgate_operator.vetting import Vetting
 from fluxgate_xds.cache import SnapshotCache
 from fluxgate_xds.nodes import NodeRegistry
 
@@ -44,7 +45,14 @@ class Engine:
         self.cache = SnapshotCache()
         self.registry = NodeRegistry()
         self.reconciler = Reconciler(
-            self.store, pipeline, self.cache, synced, log, holdoff, observe
+            self.store,
+            pipeline,
+            self.cache,
+            synced,
+            log,
+            holdoff,
+            observe,
+            Vetting(validator, log),
         )
         self.tracker = PropagationTracker(self.registry, self.reconciler, log, remotes=remotes)
         self.isolator = Isolator(self.registry, self.reconciler, validator, log)

@@ -34,6 +34,9 @@ from fluxgate_operator.envoy.words import concise
 from fluxgate_operator.notify import Signal
 from fluxgate_operator.reconciler import Reconciler, Reconciliation
 
+_OBJECT = re.compile(r"\b(route|plugin)/([a-z0-9-]+)/([a-z0-9.-]+)")
+"""How names that we give Envoy say which object they are of."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
@@ -199,8 +202,8 @@ def named_objects(message: str, snapshot: Snapshot, type_url: str) -> set[Object
     for name, resource in snapshot.of_type(type_url).items():
         if name and len(resource.origins) > 0 and _mentions(message, name):
             found.update(resource.origins)
-    for namespace, name in re.findall(r"\broute/([a-z0-9-]+)/([a-z0-9.-]+)", message):
-        found.add(ObjectRef("Route", namespace, name))
+    for kind, namespace, name in _OBJECT.findall(message):
+        found.add(ObjectRef(kind.capitalize(), namespace, name))
     return found
 
 

@@ -26,7 +26,10 @@ _POOLS = (typeurl.CLUSTER, typeurl.ENDPOINT, typeurl.SECRET)
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One route or cluster, and the objects it names as its origins."""
+    """One route or cluster, and the objects it names as its origins.
+
+    Of a route: the Route first, then the Plugins in force on it.
+    """
 
     part: HTTPRoute | Cluster
     origins: tuple[ObjectRef, ...]
@@ -41,7 +44,7 @@ def pieces_of(gateway: Gateway, type_url: str) -> list[Piece]:
             for host in table.virtual_hosts
             for route in host.routes
         }
-        return [Piece(route, (route.origin,)) for route in routes.values()]
+        return [Piece(route, route.made_from) for route in routes.values()]
     if type_url in (typeurl.CLUSTER, typeurl.ENDPOINT):
         return [Piece(cluster, cluster.origins) for cluster in gateway.clusters]
     return []

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
 
+from fluxgate.ir import Gateway
 from fluxgate.ports import SnapshotSink
 from fluxgate.resources import ObjectRef, Resources, ResourceStore
 from fluxgate.snapshot import Snapshot
@@ -33,6 +34,20 @@ Observe = Callable[[float, bool], None]
 
 def unobserved(_seconds: float, _succeeded: bool) -> None:
     """Nobody counts turns."""
+
+
+class Vet(Protocol):
+    """Tries what users may write of code and raw configuration, before it is published."""
+
+    def pending(self, gateways: Mapping[str, Gateway]) -> bool:
+        """Whether something has not been tried yet."""
+        ...
+
+    async def check(
+        self, resources: Resources, set_aside: SetAsides, gateways: Mapping[str, Gateway]
+    ) -> SetAsides:
+        """Objects to set aside, besides those that are."""
+        ...
 
 
 class Pipeline(Protocol):
@@ -70,8 +85,10 @@ class Reconciler:
         log: FilteringBoundLogger,
         holdoff: HoldoffSettings | None = None,
         observe: Observe = unobserved,
+        vet: Vet | None = None,
     ) -> None:
         self._observe = observe
+        self._vet = vet
         self._store = store
         self._pipeline = pipeline
         self._sink = sink
@@ -80,6 +97,8 @@ class Reconciler:
         self._holdoff = holdoff or HoldoffSettings()
         self._wanted = asyncio.Event()
         self._set_aside: SetAsides = {}
+        self._frozen: Resources | None = None
+        """What a turn is about to take, where policies were tried before it."""
         self._revisions: list[int] = []
         self._sequences: list[int] = []
         self._latest: dict[tuple[str, str], int] = {}
@@ -106,12 +125,25 @@ class Reconciler:
     async def run(self) -> None:
         """Reconcile until cancelled."""
         await self._synced()
-        self.reconcile()
+        await self._reconcile_vetted()
         loop = asyncio.get_running_loop()
         while True:
             await self._wanted.wait()
             await hold_off(self._wanted, self._holdoff, loop.time)
-            self.reconcile()
+            await self._reconcile_vetted()
+
+    async def _reconcile_vetted(self) -> None:
+        """One turn, whose new code and raw configuration the real Envoy has tried before."""
+        if self._vet is not None:
+            resources = self._frozen = self._store.freeze()
+            try:
+                built = self._pipeline.build(resources, self._set_aside)
+                if self._vet.pending(built.gateways):
+                    found = await self._vet.check(resources, self._set_aside, built.gateways)
+                    self._set_aside = {**self._set_aside, **found}
+            except Exception:  # noqa: BLE001 - the turn itself says what is wrong
+                self._log.exception("trying new policies failed; the turn goes on without")
+        self.reconcile()
 
     def reconcile(self) -> bool:
         """One turn, now. Returns whether it succeeded."""
@@ -121,7 +153,7 @@ class Reconciler:
         return succeeded
 
     def _turn(self) -> bool:
-        resources = self._store.freeze()
+        resources, self._frozen = self._frozen or self._store.freeze(), None
         before = self.current
         try:
             built = self._pipeline.build(resources, self._set_aside)

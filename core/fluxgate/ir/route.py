@@ -196,6 +196,14 @@ class HTTPRoute:
         """Whether some credential may say who is calling."""
         return self.key_auth is not None or self.policy(Access) is not None
 
+    @property
+    def made_from(self) -> tuple[ObjectRef, ...]:
+        """The objects that may be to blame for it: its own, and those that decide its policies."""
+        if not self.chain:
+            return (self.origin,)
+        links = [ref for link in self.chain for ref in (link.source, *link.appended_to)]
+        return tuple(dict.fromkeys((self.origin, *links)))
+
     def policy(self, kind: type[P]) -> P | None:
         """What the policy of one class says, if the route has one."""
         for each in self.policies:

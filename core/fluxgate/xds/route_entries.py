@@ -86,8 +86,9 @@ class RouteEntries:
         for cluster in clusters_of(route):
             if _add(self._clusters, cluster, change):
                 self._refer(cluster, change)
-        if _add(self._objects, route.origin, change):
-            self._unsorted.add(route.origin)
+        for ref in route.made_from:
+            if _add(self._objects, ref, change):
+                self._unsorted.add(ref)
 
     def _refer(self, cluster: str, change: int) -> None:
         pair = (typeurl.CLUSTER, cluster)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 import re
 import tempfile
 from collections import OrderedDict
@@ -19,6 +20,8 @@ from fluxgate_operator.envoy.logs import parse_line
 from fluxgate_operator.envoy.words import concise
 
 _CACHED = 256
+_EXPLAINING = ("wasm",)
+"""Loggers that say why, where the error itself says only that something cannot be created."""
 _ERROR = re.compile(r"error initializing configuration '[^']*': ?(.*)", re.DOTALL)
 
 
@@ -120,11 +123,14 @@ def with_runtime(bootstrap: bootstrap_v3.Bootstrap) -> bootstrap_v3.Bootstrap:
 def envoy_words(log: str) -> str:
     """What Envoy says is wrong, out of its log; without the dump of the whole configuration."""
     entries: list[str] = []
+    causes: list[str] = []
     for line in map(parse_line, log.splitlines()):
+        if line.logger in _EXPLAINING and line.level >= logging.ERROR:
+            causes.append(line.message)
         if line.logger or not entries:
             entries.append(line.message)
         else:
             entries[-1] += f"\n{line.message}"
     found = [match[1] for entry in entries if (match := _ERROR.search(entry))]
     words = found[0] if found else "\n".join(entries[-3:])
-    return concise(words)
+    return concise("; ".join((words, *dict.fromkeys(causes))))

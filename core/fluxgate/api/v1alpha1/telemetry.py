@@ -7,13 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from fluxgate.api.v1alpha1.base import AbsolutePath, HttpUrl, Line, Model, Name, Percent
-from fluxgate.api.v1alpha1.patterns import LINE_PATTERN
 
 ResourceAttributes = Annotated[
-    dict[
-        Annotated[str, StringConstraints(pattern=LINE_PATTERN, min_length=1, max_length=128)],
-        Line,
-    ],
+    dict[Annotated[str, StringConstraints(min_length=1, max_length=128)], Line],
     Field(max_length=32),
 ]
 """OpenTelemetry resource attributes, for example ``deployment.environment.name: staging``."""

@@ -70,6 +70,7 @@ class OwnBootstrap:
                 concurrency=self.workers,
                 probe=probe,
                 metrics=envoy.metrics,
+                zone=envoy.zone,
                 probe_listener=MessageToDict(build_probe_listener(*probe)),
                 stats_matcher=MessageToDict(stats_matcher()),
                 max_connections=envoy.max_connections,

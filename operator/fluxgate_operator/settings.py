@@ -25,7 +25,8 @@ class EnvoySettings:
     worker threads, 0 for one per CPU. ``admin_port`` is on loopback, 0 for a free one,
     None for a Unix socket in the state folder. ``max_heap_bytes`` arms the overload
     manager's heap monitor. ``drain_seconds`` is how long open requests may take to end.
-    ``metrics`` is (address, port) where Prometheus may ask, None for nowhere.
+    ``metrics`` is (address, port) where Prometheus may ask, None for nowhere. ``zone`` is where
+    it runs.
     """
 
     path: Path | None = None
@@ -35,6 +36,7 @@ class EnvoySettings:
     kill_seconds: float = 5.0
     log_level: str = "warning"
     metrics: tuple[str, int] | None = None
+    zone: str = ""
     max_connections: int = 50_000
     max_heap_bytes: int | None = None
     back_off: BackOffSettings = field(default_factory=BackOffSettings)

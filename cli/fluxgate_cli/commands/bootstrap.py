@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import secrets
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,6 +71,16 @@ def bootstrap(
         str,
         typer.Option("--metrics-address", help="HOST:PORT where Prometheus may scrape this Envoy."),
     ] = "",
+    health_address: Annotated[
+        str,
+        typer.Option(
+            "--health-address",
+            help="HOST:PORT where the control plane can ask this Envoy how its targets are.",
+        ),
+    ] = "",
+    zone: Annotated[
+        str, typer.Option("--zone", help="Where this Envoy runs, for pools that stay in a zone.")
+    ] = "",
     concurrency: Annotated[
         int, typer.Option("--envoy-concurrency", min=1, help="Worker threads of this Envoy.")
     ] = 1,
@@ -105,6 +116,7 @@ def bootstrap(
     tls = None if token is not None else _tls(host, files, tls_server_name)
     probe = split_address(probe_address, "--probe-address") if probe_address else None
     metrics = split_address(metrics_address, "--metrics-address") if metrics_address else None
+    health = split_address(health_address, "--health-address") if health_address else None
     relay = split_address(relay_address, "--relay-address") if relay_address else None
     if relay is not None and not _is_loopback(relay[0]):
         raise UsageError(f"--relay-address {relay_address}: what passes there is plain text")
@@ -122,6 +134,9 @@ def bootstrap(
             probe=probe,
             probe_listener=listener,
             metrics=metrics,
+            health=health,
+            health_token=secrets.token_hex(16) if health else "",
+            zone=zone,
             stats_matcher=MessageToDict(stats_matcher()),
             relay=relay,
         )

@@ -36,6 +36,9 @@ def run(
         str,
         typer.Option("--metrics-address", help="HOST:PORT where Prometheus may scrape Envoy."),
     ] = "",
+    zone: Annotated[
+        str, typer.Option("--zone", help="Where Envoy runs, for pools that stay in a zone.")
+    ] = "",
     xds_port: Annotated[
         int, typer.Option("--xds-port", min=0, max=65535, help="On loopback; 0 is a free one.")
     ] = 0,
@@ -75,6 +78,7 @@ def run(
             concurrency=envoy_concurrency,
             admin_port=admin_port,
             drain_seconds=drain_seconds,
+            zone=zone,
             metrics=split_address(metrics_address, "--metrics-address")
             if metrics_address
             else None,

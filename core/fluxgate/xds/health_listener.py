@@ -3,7 +3,7 @@
 Envoy's admin interface says it of every endpoint (``envoy.admin.v3.Clusters``): whether active
 checks fail, and whether it is ejected as an outlier. This listener forwards two of its paths
 to whoever shows the token that only this Envoy and the control plane know: it is in the bootstrap, and
-in the metadata that Envoy tells the control plane of over xDS. Why this way: docs/decisions/0026.
+in the metadata that Envoy tells the control plane of over xDS. Why this way: docs/decisions/0023.
 """
 
 from __future__ import annotations

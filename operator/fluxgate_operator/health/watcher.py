@@ -1,7 +1,7 @@
 """Asks every connected Envoy how its endpoints are, and keeps the book up to date.
 
 Envoy has no interface that tells of active checks and of ejections by itself
-(docs/decisions/0021), so it is asked: cheaply, whether there were failures since the last time, and
+(docs/decisions/0023), so it is asked: cheaply, whether there were failures since the last time, and
 only then which endpoints of which clusters. Where no pool is checked nobody is asked.
 """
 

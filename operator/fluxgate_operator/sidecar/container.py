@@ -25,6 +25,7 @@ from fluxgate_operator.sidecar.settings import (
     CONTAINER,
     CPU,
     CPU_LIMIT,
+    HEALTH_PORT,
     IDENTITY_VOLUME,
     IMAGE,
     MEMORY,
@@ -79,7 +80,11 @@ def sidecar_container(
         "command": ["envoy"],
         "args": _arguments(namespace, gateway, settings),
         "ports": [{"name": METRICS_PORT_NAME, "containerPort": METRICS_PORT, "protocol": "TCP"}],
-        "env": [_field("POD_NAME", "metadata.name"), _field("POD_IP", "status.podIP")],
+        "env": [
+            _field("POD_NAME", "metadata.name"),
+            _field("POD_IP", "status.podIP"),
+            _field("POD_UID", "metadata.uid"),
+        ],
         "resources": _resources(annotations, settings),
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -114,6 +119,9 @@ def _arguments(namespace: str, gateway: str, settings: SidecarSettings) -> list[
             probe=probe,
             probe_listener=MessageToDict(build_probe_listener(*probe)),
             metrics=("$(POD_IP)", METRICS_PORT),
+            health=("$(POD_IP)", HEALTH_PORT),
+            # random, and known to nobody who may not read the pod
+            health_token="$(POD_UID)",  # noqa: S106 - the kubelet puts it in
             stats_matcher=MessageToDict(stats_matcher()),
             metadata=trust_metadata(settings.ca_pem.encode(), namespace),
         )

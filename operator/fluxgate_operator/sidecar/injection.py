@@ -18,6 +18,7 @@ from fluxgate_operator.sidecar.container import (
 from fluxgate_operator.sidecar.settings import (
     CONTAINER,
     GATEWAY,
+    HEALTH_PORT,
     METRICS_PORT,
     PROBE_PORT,
     SidecarSettings,
@@ -116,7 +117,7 @@ def _check(pod: Mapping[str, Any], config: GatewayConfig) -> None:
             "a pod with hostNetwork cannot have a sidecar: its loopback is the machine's"
         )
     ours = {each.port: f"listener {each.name}" for each in config.spec.listeners}
-    ours |= {PROBE_PORT: "the probe", METRICS_PORT: "its metrics"}
+    ours |= {PROBE_PORT: "the probe", METRICS_PORT: "its metrics", HEALTH_PORT: "health"}
     for container in [*(spec.get("initContainers") or []), *spec["containers"]]:
         for port in container.get("ports") or []:
             number = port["containerPort"]

@@ -14,7 +14,7 @@ MEMORY, MEMORY_LIMIT = PREFIX + "sidecar-memory", PREFIX + "sidecar-memory-limit
 CONTAINER = "fluxgate-sidecar"
 IDENTITY_VOLUME, RUN_VOLUME = "fluxgate-xds", "fluxgate-run"
 ADMIN_SOCKET = "/var/run/fluxgate/run/admin.sock"
-PROBE_PORT, METRICS_PORT = 15902, 15901
+PROBE_PORT, METRICS_PORT, HEALTH_PORT = 15902, 15901, 15903
 METRICS_PORT_NAME = "envoy-metrics"
 """By which a PodMonitor finds it; a name of a port has at most 15 characters."""
 

@@ -126,6 +126,10 @@ def test_the_length_that_is_told_counts_on_realtime_routes_too(served: Documents
     assert [told(served, "/live", size) for size in (SMALL, SMALL + 1)] == [200, 413]
 
 
+def test_a_stream_of_unknown_length_passes_a_realtime_route(served: Documents) -> None:
+    assert status_of(chunked(served, "/live", MOST)) == 200
+
+
 def test_a_websocket_carries_more_than_a_body_may_have(served: Documents) -> None:
     with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
         connection.sendall(

@@ -49,7 +49,7 @@ def check_pair(chain: bytes, key: bytes, staple: bytes = b"") -> Verdict:
         return Verdict("tls.key holds no PEM key that can be read")
     if problem := _kind(private) or _match(certificates, private):
         return Verdict(problem)
-    return Verdict(warning=_order(certificates) or (staple and _staple(certificates[0], staple)))
+    return Verdict(warning=_order(certificates) or _staple(certificates[0], staple))
 
 
 def read_validity(chain: bytes) -> tuple[dt.datetime, dt.datetime] | None:
@@ -145,6 +145,8 @@ def _order(certificates: Sequence[x509.Certificate]) -> str:
 
 
 def _staple(certificate: x509.Certificate, staple: bytes) -> str:
+    if not staple:
+        return ""
     try:
         response = ocsp.load_der_ocsp_response(staple)
         if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:

@@ -158,9 +158,10 @@ def _check_authority(secret: Secret) -> Verdict:
 
 def _checked(secret: Secret, what: str, check: Callable[[Secret], Verdict]) -> Verdict:
     """Reading certificates takes a while, and thousands may be looked at for one change."""
-    if what not in secret.verdicts:
-        secret.verdicts[what] = check(secret)
-    return secret.verdicts[what]
+    found: Verdict | None = secret.verdicts.get(what)
+    if found is None:
+        found = secret.verdicts[what] = check(secret)
+    return found
 
 
 def _secret(

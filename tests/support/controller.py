@@ -162,9 +162,13 @@ def envoy_of(
     node_id: str = "envoy-0",
     ready: bool = True,
 ) -> EnvoyProcess:
-    """A real Envoy for the gateway of this key, connected to any of the replicas; probed."""
+    """A real Envoy for the gateway of this key, connected to any of the replicas.
+
+    It is probed, and asked for health.
+    """
     first, *others = (("127.0.0.1", each.xds_port) for each in controllers)
     probe = ("127.0.0.1", free_port())
+    admin_port = free_port()
     bootstrap = build_bootstrap(
         BootstrapOptions(
             node_id=node_id,
@@ -172,11 +176,13 @@ def envoy_of(
             xds_host=first[0],
             xds_port=first[1],
             more_xds=tuple(others),
-            admin=("127.0.0.1", 0),
+            admin=("127.0.0.1", admin_port),
             concurrency=1,
             probe=probe,
+            health=("127.0.0.1", free_port()),
+            health_token="of this test",
             probe_listener=MessageToDict(build_probe_listener(*probe)),
             stats_matcher=MessageToDict(stats_matcher()),
         )
     )
-    return EnvoyProcess(bootstrap, ready=ready)
+    return EnvoyProcess(bootstrap, ready=ready, admin_port=admin_port)

@@ -104,18 +104,18 @@ def validate(bootstrap: Bootstrap, *, timeout: float = 60.0) -> Result:
     return Result(ok, "" if ok else _errors(done.stderr + done.stdout))
 
 
-def _with_admin(bootstrap: Bootstrap) -> Bootstrap:
+def _with_admin(bootstrap: Bootstrap, port: int) -> Bootstrap:
     if isinstance(bootstrap, Message):
         message = copy.deepcopy(bootstrap)
         admin: Any = message.admin  # type: ignore[attr-defined]
         admin.address.socket_address.address = "127.0.0.1"
-        admin.address.socket_address.port_value = 0
+        admin.address.socket_address.port_value = port
         return message
     return {
         **bootstrap,
         "admin": {
             **bootstrap.get("admin", {}),
-            "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
+            "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
         },
     }
 
@@ -125,6 +125,7 @@ class EnvoyProcess:
 
     ``ready=False`` returns as soon as the admin interface answers: for bootstraps whose
     xDS server is not up yet. ``stdout``, ``stderr`` and ``log`` are what it printed so far.
+    ``admin_port`` 0 is a free one.
     """
 
     def __init__(
@@ -135,8 +136,9 @@ class EnvoyProcess:
         log_level: str = "warning",
         ready: bool = True,
         extra_args: tuple[str, ...] = (),
+        admin_port: int = 0,
     ) -> None:
-        self._bootstrap = _with_admin(bootstrap)
+        self._bootstrap = _with_admin(bootstrap, admin_port)
         self._concurrency = concurrency
         self._log_level = log_level
         self._wait_ready = ready

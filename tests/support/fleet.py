@@ -35,7 +35,8 @@ class Answered:
 class Member:
     """One HTTP/1.1 server of a :class:`Fleet`: answers 200 with its name in a header.
 
-    ``status`` may be changed at any time. ``count`` is how many requests came so far.
+    ``status`` may be changed at any time. ``count`` is how many requests came so far. The
+    ``host`` of a Unix socket is ``unix://`` and its path, the ``port`` 0.
     """
 
     def __init__(self, name: str, sock: socket.socket) -> None:
@@ -45,18 +46,9 @@ class Member:
         self.count = 0
         self.connections = 0
         self.open: set[asyncio.StreamWriter] = set()
-
-    @property
-    def host(self) -> str:
-        """The address it listens on; ``unix://`` and the path of a Unix socket."""
-        name = self.sock.getsockname()
-        return f"unix://{name}" if isinstance(name, str) else str(name[0])
-
-    @property
-    def port(self) -> int:
-        """The port it listens on; 0 of a Unix socket."""
-        name = self.sock.getsockname()
-        return 0 if isinstance(name, str) else int(name[1])
+        place = sock.getsockname()
+        self.host = f"unix://{place}" if isinstance(place, str) else str(place[0])
+        self.port = 0 if isinstance(place, str) else int(place[1])
 
     @property
     def target(self) -> dict[str, object]:

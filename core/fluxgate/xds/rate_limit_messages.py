@@ -35,7 +35,7 @@ _UNITS = (
 def _field(
     message: DescriptorProto, name: str, number: int, kind: int, of: str = "", label: int = _ONE
 ) -> None:
-    made = message.field.add(name=name, number=number, type=kind, label=label)  # type: ignore[arg-type]
+    made = message.field.add(name=name, number=number, type=kind, label=label)
     if of:
         made.type_name = f".{PACKAGE}.{of}"
 

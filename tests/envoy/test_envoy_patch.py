@@ -37,6 +37,14 @@ def forged() -> Document:
     return filter_
 
 
+def rerouting() -> Document:
+    """Envoy's Lua filter has a route chosen again, unless it is told not to."""
+    script = 'function envoy_on_request(h) h:headers():replace(":path", "/plain") end'
+    source = {"inlineString": script}
+    config = {"@type": f"{FILTERS}.lua.v3.Lua", "defaultSourceCode": source}
+    return {"name": "reroute", "typedConfig": config}
+
+
 MALFORMED = {
     "nothing": ({}, "config: says nothing"),
     "no-type": (
@@ -110,6 +118,7 @@ def served(echo: EchoUpstream) -> Iterator[Documents]:
         route("filters", echo.port, patch(stamp("one", "one"), stamp("two", "two"))),
         route("fragment", echo.port, patch(route=fragment)),
         route("plain", echo.port),
+        route("rerouting", echo.port, patch(rerouting())),
         route("keyed", echo.port, patch(stamp("seen")), **keyed),
         route("forged", echo.port, patch(forged()), **keyed),
         route("closed", echo.port, patch(route=fragment), {"rate-limit": {"plan": "nowhere"}}),
@@ -148,6 +157,15 @@ def test_filters_see_only_whom_authentication_lets_pass(
 
 def test_a_filter_cannot_say_who_is_calling(served: Documents) -> None:
     assert served.get("/forged", by_key("caller")).echoed("x-tenant-id") == ["acme"]
+
+
+def test_a_filter_cannot_lead_a_request_to_another_route(
+    served: Documents, echo: EchoUpstream
+) -> None:
+    echo.clear()
+    answer = served.get("/rerouting")
+    assert (answer.status, answer.json()["error"]) == (500, "internal_error")
+    assert echo.requests == []
 
 
 def test_a_route_that_is_closed_stays_closed(served: Documents) -> None:

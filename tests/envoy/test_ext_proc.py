@@ -29,7 +29,13 @@ def processor() -> Iterator[Processor]:
 
 
 @pytest.fixture(scope="module")
-def served(echo: EchoUpstream, processor: Processor) -> Iterator[Documents]:
+def guarded() -> Iterator[EchoUpstream]:
+    with EchoUpstream("guarded") as upstream:
+        yield upstream
+
+
+@pytest.fixture(scope="module")
+def served(echo: EchoUpstream, guarded: EchoUpstream, processor: Processor) -> Iterator[Documents]:
     both = {"headers": True, "body": "Buffered"}
 
     def processed(**config: Any) -> Document:
@@ -48,7 +54,7 @@ def served(echo: EchoUpstream, processor: Processor) -> Iterator[Documents]:
             route("bodies", echo.port, processed(request=both, response=both)),
             route("answers", echo.port, processed(response={"headers": True})),
             route("keyed", echo.port, processed(), **keyed),
-            route("guarded", echo.port, **keyed),
+            route("guarded", guarded.port, **keyed),
             route("late", echo.port, processed(timeout="50ms")),
             route("late-open", echo.port, processed(timeout="50ms", failureMode="Open")),
             route("away", echo.port, {"ext-proc": away}),
@@ -96,7 +102,7 @@ def test_the_service_cannot_say_who_is_calling(served: Documents) -> None:
 def test_the_service_cannot_choose_another_route(served: Documents) -> None:
     assert served.get("/guarded").status == 401
     answer = served.get("/headers/reroute")
-    assert (answer.status, answer.json()["path"]) == (200, "/guarded")
+    assert (answer.json()["upstream"], answer.json()["path"]) == ("echo", "/guarded")
 
 
 @pytest.mark.parametrize(

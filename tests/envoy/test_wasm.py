@@ -29,7 +29,15 @@ def echo() -> Iterator[EchoUpstream]:
 
 
 @pytest.fixture(scope="module")
-def served(echo: EchoUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Documents]:
+def guarded() -> Iterator[EchoUpstream]:
+    with EchoUpstream("guarded") as upstream:
+        yield upstream
+
+
+@pytest.fixture(scope="module")
+def served(
+    echo: EchoUpstream, guarded: EchoUpstream, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Documents]:
     file: Path = tmp_path_factory.mktemp("wasm") / "stamp.wasm"
     file.write_bytes(wasm_modules.stamping())
     configuration = {"configuration": {"greeting": "hi"}}
@@ -50,6 +58,15 @@ def served(echo: EchoUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iter
         ),
         route("forge", echo.port, inline(wasm_modules.forging()), auth={"mode": "Required"}),
         route("forge-open", echo.port, inline(wasm_modules.forging())),
+        route("reroute", echo.port, inline(wasm_modules.rerouting())),
+        route(
+            "same",
+            echo.port,
+            inline(wasm_modules.rerouting()),
+            path="/",
+            hosts=["same.example.com"],
+        ),
+        route("guarded", guarded.port, auth={"mode": "Required"}),
         route("call", echo.port, inline(wasm_modules.calling())),
         route("crash", echo.port, inline(wasm_modules.crashing())),
         route("crash-open", echo.port, inline(wasm_modules.crashing(), failureMode="Open")),
@@ -98,6 +115,22 @@ def test_a_module_cannot_say_who_is_calling(served: Documents) -> None:
 def test_a_module_runs_only_after_authentication(served: Documents) -> None:
     answer = served.get("/forge")
     assert answer.status == 401
+
+
+def test_a_module_cannot_lead_a_request_to_another_route(
+    served: Documents, guarded: EchoUpstream
+) -> None:
+    guarded.clear()
+    assert served.get("/guarded").status == 401
+    answer = served.get("/reroute")
+    assert (answer.status, answer.json()["error"]) == (500, "internal_error")
+    assert guarded.requests == []
+
+
+def test_a_module_may_change_the_path_where_the_route_stays_the_same(served: Documents) -> None:
+    answer = served.get("/anything", [("host", "same.example.com")])
+    assert answer.status == 200, answer
+    assert answer.json()["path"] == "/guarded"
 
 
 def test_a_module_cannot_call_out(served: Documents) -> None:

@@ -8,6 +8,7 @@ _MODULE = """
 (module
   (type $add (func (param i32 i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_add_header_map_value" (func $add (type $add)))
+  (import "env" "proxy_replace_header_map_value" (func $replace (type $add)))
   (import "env" "proxy_get_buffer_bytes"
     (func $buffer (param i32 i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_http_call"
@@ -24,6 +25,8 @@ _MODULE = """
   (data (i32.const 96) "side")
   (data (i32.const 112) "x-configured")
   (data (i32.const 128) "fluxgate.identity.x-tenant-id")
+  (data (i32.const 160) ":path")
+  (data (i32.const 176) "/guarded")
   (func (export "proxy_abi_version_0_2_1"))
   (func (export "proxy_on_memory_allocate") (param $size i32) (result i32)
     (local $at i32)
@@ -56,6 +59,9 @@ _FORGE = """
     (drop (call $add (i32.const 0) (i32.const 32) (i32.const 11) (i32.const 48) (i32.const 13)))
     (drop (call $set (i32.const 128) (i32.const 29) (i32.const 48) (i32.const 13)))
 """
+_REROUTE = """
+    (drop (call $replace (i32.const 0) (i32.const 160) (i32.const 5) (i32.const 176) (i32.const 8)))
+"""
 _CALL = """
     ;; the result, as one hexadecimal digit
     (drop (call $add (i32.const 0) (i32.const 64) (i32.const 8)
@@ -79,6 +85,11 @@ def stamping() -> bytes:
 def forging() -> bytes:
     """Says that somebody else is calling, in the header and where the gateway remembers it."""
     return _module(_FORGE)
+
+
+def rerouting() -> bytes:
+    """Changes the path to ``/guarded``."""
+    return _module(_REROUTE)
 
 
 def calling() -> bytes:

@@ -68,6 +68,9 @@ BODY_LIMIT_FILTER = "fluxgate.body_limit"
 EXTENSION_SLOT = "fluxgate.extensions"
 """The slot for what routes bring of their own."""
 
+ANOTHER_ROUTE = "another-route"
+"""The policy that refuses requests which an extension sent to another route."""
+
 MCP_TOOLS = "mcp-tools"
 """The policy that refuses tools, as refusals name it."""
 

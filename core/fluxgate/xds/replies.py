@@ -129,6 +129,13 @@ CAUSES: tuple[Reply, ...] = (
     ),
     Reply(
         403,
+        "internal_error",
+        "An extension sent the request to another route.",
+        details=f"rbac_access_denied_matched_policy[{names.ANOTHER_ROUTE}]",
+        rewritten=500,
+    ),
+    Reply(
+        403,
         "forbidden",
         "This tool may not be called here.",
         details=f"rbac_access_denied_matched_policy[{names.MCP_TOOLS}]",

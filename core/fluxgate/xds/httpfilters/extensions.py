@@ -33,6 +33,7 @@ from fluxgate.xds.httpfilters.grpc_json import build_transcoder
 from fluxgate.xds.httpfilters.identity_guard import remember_identity, restore_identity
 from fluxgate.xds.httpfilters.lua_script import build_lua
 from fluxgate.xds.httpfilters.mcp import build_mcp
+from fluxgate.xds.httpfilters.route_guard import mark_route, same_route
 from fluxgate.xds.httpfilters.slot import fill, slot
 from fluxgate.xds.httpfilters.wasm_module import build_wasm
 
@@ -60,6 +61,9 @@ class Extensions:
         if own:
             own = [("remember-identity", remember_identity()), *own]
             own.append(("restore-identity", restore_identity()))
+            if route.policy(Wasm) is not None or route.policy(EnvoyPatch) is not None:
+                mark_route(message)
+                own.append(("same-route", same_route(message.name)))
         if (transcoding := route.policy(GrpcJson)) is not None:
             # behind everything: scripts see what the client sees
             own.append(("grpc-json-transcode", build_transcoder(transcoding)))

@@ -10,6 +10,7 @@ from fluxgate.ir import (
     Gateway,
     HTTPRoute,
     ListenerIR,
+    Override,
     PolicyOrigin,
     Redirect,
     RouteTable,
@@ -130,7 +131,13 @@ def _policies(route: HTTPRoute) -> tuple[str, ...]:
         if forward.retry is not None and forward.retry.attempts:
             found.append(f"{forward.retry.attempts} retries")
         found += [f"{each.percent:g} % mirrored to {each.cluster}" for each in forward.mirrors]
+        found += [_override(each) for each in forward.overrides]
     return tuple(found)
+
+
+def _override(override: Override) -> str:
+    wanted = ", ".join(f"{each.name} {each.value or 'present'}" for each in override.headers)
+    return f"{wanted}: to {override.cluster}"
 
 
 def _chain(route: HTTPRoute) -> tuple[PolicyView, ...]:

@@ -54,5 +54,6 @@ def _is_out(target: TargetView) -> bool:
 
 def _row(pool: PoolView, target: TargetView) -> tuple[str | Text, ...]:
     health = Text(target.health, style=_STYLES.get(target.health, "dim"))
-    nodes = f"{pool.nodes - len(target.nodes)}/{pool.nodes}" if pool.checked else "-"
+    sending = 0 if target.health == "Unhealthy" else pool.nodes - len(target.nodes)
+    nodes = f"{sending}/{pool.nodes}" if pool.checked else "-"
     return pool.pool, target.address, health, ", ".join(target.reasons), nodes

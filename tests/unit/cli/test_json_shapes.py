@@ -16,8 +16,11 @@ from fluxgate_cli.control.models import (
     GatewayView,
     NodeView,
     ObjectView,
+    PoolView,
     ProblemView,
     StatusView,
+    TargetView,
+    UpstreamsView,
 )
 
 PAGE = (Path(__file__).parents[3] / "docs" / "cli.md").read_text(encoding="utf-8")
@@ -32,6 +35,9 @@ SECTION = PAGE.partition("## JSON")[2].partition("\n## ")[0]
         ("… `.nodes[]`", NodeView),
         ("… `.objects[]`", ObjectView),
         ("… `.problems[]`", ProblemView),
+        ("`upstreams`", UpstreamsView),
+        ("… `.pools[]`", PoolView),
+        ("… `.pools[].targets[]`", TargetView),
         ("`explain`", ExplainReply),
         ("… `.tried[]`", CandidateView),
         ("`validate`", Verification),

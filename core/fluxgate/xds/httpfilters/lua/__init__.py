@@ -12,6 +12,13 @@ def _source(name: str) -> str:
 BODY_LIMIT = _source("body_limit.lua")
 """Defines ``envoy_on_request`` and needs nothing else."""
 
+
+def _compact(source: str) -> str:
+    """``source`` without comments and indentation: it stands in every route that runs it."""
+    lines = (line.strip() for line in source.splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("--")) + "\n"
+
+
 SHA256 = _source("sha256.lua")
 """Defines ``sha256(message)``, and the names of the bit library that ``ADDRESS`` uses too."""
 
@@ -33,7 +40,7 @@ TOKENS = _source("tokens.lua")
 ACCESS = _source("access.lua")
 """Defines ``envoy_on_request``; comes last, after ``PEERS`` and ``TOKENS``."""
 
-EXTENSION = _source("extension.lua")
+EXTENSION = _compact(_source("extension.lua"))
 """Runs a Plugin's script apart from the rest; comes after ``SOURCE`` and its limits."""
 
 JSON_VALUES = _source("json_values.lua")
@@ -48,5 +55,5 @@ TERMINATION = _source("termination.lua")
 TRANSFORM = "\n".join(_source(f"{name}.lua") for name in ("json", "json_changes", "transform"))
 """Defines ``envoy_on_request`` and ``envoy_on_response``; comes after the names it uses."""
 
-MCP = _source("mcp.lua")
+MCP = _compact(_source("mcp.lua"))
 """Completes the challenge in refusals; comes after ``CHALLENGE``."""

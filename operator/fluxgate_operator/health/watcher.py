@@ -38,7 +38,7 @@ class HealthSettings:
     """How often Envoys are asked. Seconds.
 
     A node is asked every ``interval``; less often when it has so many clusters that ``each`` of
-    them adds up to more (a question costs Envoy 1 µs a cluster, so the default is 0.5 % of
+    them adds up to more (a question costs Envoy a good µs a cluster, so the default is under 1 % of
     one CPU), or when there are more nodes than ``per_second`` allows. A node that has not answered
     for ``patience`` is not known any more.
     """

@@ -62,10 +62,12 @@ class Retry(Model):
         tuple[Annotated[int, Field(ge=400, le=599)], ...], Field(max_length=32)
     ] = Field(default=(), description="Response codes to retry besides the named causes.")
     per_try_timeout: Duration | None = Field(
-        default=None, description="How long one attempt may take; the next one follows."
+        default=None,
+        description="How long one attempt may take. It then counts as 504: the next one follows "
+        "when retryOn has 5xx or gateway-error.",
     )
     per_try_idle_timeout: Duration | None = Field(
-        default=None, description="How long one attempt may be silent; the next one follows."
+        default=None, description="How long one attempt may be silent; else as perTryTimeout."
     )
     another_target: bool = Field(
         default=True, description="A retry goes to a target that this request has not tried yet."

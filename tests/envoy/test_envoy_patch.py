@@ -121,6 +121,7 @@ def served(echo: EchoUpstream) -> Iterator[Documents]:
         route("rerouting", echo.port, patch(rerouting())),
         route("keyed", echo.port, patch(stamp("seen")), **keyed),
         route("forged", echo.port, patch(forged()), **keyed),
+        route("nowhere", 9, patch(route=fragment), backends=[{"name": "nobody"}]),
         route("closed", echo.port, patch(route=fragment), {"rate-limit": {"plan": "nowhere"}}),
         *(
             route(name, echo.port, {"envoy-patch": config})
@@ -168,9 +169,12 @@ def test_a_filter_cannot_lead_a_request_to_another_route(
     assert echo.requests == []
 
 
-def test_a_route_that_is_closed_stays_closed(served: Documents) -> None:
-    answer = served.get("/closed")
-    assert (answer.status, answer.header("x-fragment")) == (CLOSED, None)
+@pytest.mark.parametrize(("path", "status"), [("/closed", CLOSED), ("/nowhere", 502)])
+def test_a_route_that_does_not_forward_gets_no_fragment(
+    served: Documents, path: str, status: int
+) -> None:
+    answer = served.get(path)
+    assert (answer.status, answer.header("x-fragment")) == (status, None)
 
 
 @pytest.mark.parametrize("name", MALFORMED)

@@ -66,7 +66,7 @@ def served(library: Library) -> Iterator[Documents]:
             path="/shelves/full",
         ),
         at("small", transcoded(maxRequestBodyBytes=64), path="/shelves/small"),
-        at("auto", transcoded(autoMapping=True), path=f"/{SERVICE}"),
+        at("auto", transcoded(autoMapping=True), path=f"/{SERVICE}", hosts=["auto.example.com"]),
         at("unknown", transcoded(services=["example.v1.Archive"])),
         at("no-set", transcoded(descriptorSet={"inline": base64.b64encode(b"\xff\xff").decode()})),
         at("no-base64", transcoded(descriptorSet={"inline": "%"})),
@@ -99,7 +99,8 @@ def test_print_options_say_how_answers_are_written(served: Documents) -> None:
 
 def test_methods_without_an_annotation_are_mapped_by_their_names(served: Documents) -> None:
     body = json.dumps({"name": "b"}).encode()
-    answer = served.get(f"/{SERVICE}/FindBook", [JSON], method="POST", body=body)
+    headers = [JSON, ("host", "auto.example.com")]
+    answer = served.get(f"/{SERVICE}/FindBook", headers, method="POST", body=body)
     assert answer.json() == {"name": "b", "shelf": "found"}
 
 
@@ -145,7 +146,8 @@ def test_a_request_stays_on_its_route_and_is_asked_for_its_key(
 
 def test_grpc_itself_passes(served: Documents, library: Library) -> None:
     request = library.messages.GetBookRequest(shelf="a", name="b")
-    with grpc.insecure_channel(f"127.0.0.1:{served.port}") as channel:
+    options = [("grpc.default_authority", "auto.example.com")]
+    with grpc.insecure_channel(f"127.0.0.1:{served.port}", options) as channel:
         call = channel.unary_unary(
             f"/{SERVICE}/GetBook",
             request_serializer=library.messages.GetBookRequest.SerializeToString,

@@ -77,7 +77,7 @@ class UpstreamSpec(Model):
     )
     health_checks: HealthChecks | None = None
     circuit_breaker: CircuitBreaker | None = None
-    connect_timeout: Duration = "5s"
+    connect_timeout: Duration = Field(default="5s", description="1ms at least.")
     connection: Connection | None = None
     dns: Dns | None = None
     tls: BackendTLS | None = None

@@ -151,4 +151,3 @@ def test_an_envoy_without_a_zone_uses_all_targets() -> None:
         near = {"loadBalancing": {"zoneAware": {}}}
         with Documents(gateway(), *pool("r", targets, "RoundRobin", **near)) as served:
             assert set(tally(ask(served.port, same(100, "/r")))) == {"near", "far"}
-

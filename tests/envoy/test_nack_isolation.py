@@ -11,6 +11,7 @@ from support.standalone import API, GATEWAY, RunningGateway, route, running_gate
 from support.upstream import EchoUpstream
 
 from fluxgate.status import Condition, Reason
+from fluxgate.translator import upstreams
 
 pytestmark = pytest.mark.envoy
 
@@ -39,6 +40,12 @@ async def rejected(gateway: RunningGateway, kind: str, name: str) -> Condition:
     condition = found()
     assert condition is not None
     return condition
+
+
+@pytest.fixture
+def lax_translation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Translation hands a connect timeout of zero on, as it would a mistake we do not know of."""
+    monkeypatch.setattr(upstreams, "_problems", lambda _: [])
 
 
 def upstream(name: str, field: str) -> str:
@@ -70,6 +77,7 @@ def to_upstream(name: str, target: str) -> str:
         ),
     ],
 )
+@pytest.mark.usefixtures("lax_translation")
 async def test_the_culprit_is_named_with_envoys_words_and_the_rest_is_served(
     gateway: RunningGateway,
     echo: EchoUpstream,
@@ -114,6 +122,7 @@ async def test_two_culprits_at_once_are_both_found(
     assert {ref.name for ref in gateway.gateway.reconciler.set_aside} == {"bad-one", "bad-two"}
 
 
+@pytest.mark.usefixtures("lax_translation")
 async def test_culprits_of_two_types_at_once_are_both_found(
     gateway: RunningGateway, echo: EchoUpstream
 ) -> None:

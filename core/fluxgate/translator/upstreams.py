@@ -75,7 +75,7 @@ def resolve_upstream(upstream: Upstream, lookup: SecretLookup) -> Resolved:
     settings = ClusterSettings(
         dns="name" in _kinds(spec),
         protocol=spec.protocol,
-        connect_timeout_ms=max(duration_ms(spec.connect_timeout), 1),
+        connect_timeout_ms=duration_ms(spec.connect_timeout),
         load_balancer=load_balancer(spec.load_balancing, spec.zones),
         active_check=active_check(checks),
         outlier_detection=outlier_detection(checks),
@@ -111,6 +111,8 @@ def _folders(spec: UpstreamSpec) -> tuple[str, ...]:
 
 def _problems(spec: UpstreamSpec) -> list[Finding]:
     findings = []
+    if not duration_ms(spec.connect_timeout):
+        findings.append(invalid("spec.connectTimeout: has to be longer than 0s"))
     if "name" in (kinds := _kinds(spec)) and len(kinds) > 1:
         findings.append(
             invalid(

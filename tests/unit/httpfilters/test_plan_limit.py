@@ -47,7 +47,11 @@ def test_each_plan_has_one_wildcard_for_keys_and_one_for_addresses() -> None:
 
 
 def test_many_more_keys_are_counted_than_envoys_default_of_twenty() -> None:
-    assert local_rate_limit(gateway(plans=[FREE])).max_dynamic_descriptors.value == MAX_COUNTED_KEYS == 100_000
+    assert (
+        local_rate_limit(gateway(plans=[FREE])).max_dynamic_descriptors.value
+        == MAX_COUNTED_KEYS
+        == 100_000
+    )
 
 
 def test_the_default_bucket_cannot_be_emptied() -> None:
@@ -56,7 +60,9 @@ def test_the_default_bucket_cannot_be_emptied() -> None:
 
 
 def test_the_order_of_the_plans_does_not_matter() -> None:
-    assert local_rate_limit(gateway(plans=[PRO, FREE])) == local_rate_limit(gateway(plans=[FREE, PRO]))
+    assert local_rate_limit(gateway(plans=[PRO, FREE])) == local_rate_limit(
+        gateway(plans=[FREE, PRO])
+    )
 
 
 def test_fields_newer_than_the_proto_package_are_in_the_bytes() -> None:

@@ -241,6 +241,11 @@ class TestSockets:
         world = World(edge(), upstream("u", SOCKET), backend, to("Backend", "b"))
         assert world.routes() == ()
 
+    def test_a_connection_has_to_have_some_time(self):
+        world = World(edge(), upstream(connectTimeout="0s"), to())
+        assert world.verdict("Upstream", "u") == (False, "Invalid")
+        assert "connectTimeout" in world.message("Upstream", "u")
+
     def test_a_path_too_long_for_a_socket_is_refused(self):
         host = "unix:///run/" + "a" * 104
         world = World(edge(upstreamSockets=["/run"]), upstream("u", {"host": host}), to())

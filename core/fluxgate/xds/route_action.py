@@ -29,8 +29,12 @@ from fluxgate.xds import names
 from fluxgate.xds.proto import any_of, duration, uint32
 
 _MILLION = 1_000_000
-_HOST_SELECTIONS = 5
-"""How often a retry may draw another endpoint before it takes one that was tried."""
+_HOST_SELECTIONS = 20
+"""How often a retry may draw another endpoint before it takes one that was tried.
+
+A hash draws the same again for the same request: with two endpoints, five draws would fail for
+one request in 32, every time.
+"""
 _RETRIABLE_STATUS_CODES = "retriable-status-codes"
 
 

@@ -97,7 +97,15 @@ class Kubelet:
 
     def _field(self, variable: Mapping[str, Any]) -> str:
         path = variable["valueFrom"]["fieldRef"]["fieldPath"]
-        known = {"metadata.name": self.pod["metadata"]["name"], "status.podIP": self._ip}
+        meta = self.pod["metadata"]
+        label = re.fullmatch(r"metadata\.labels\['(.+)'\]", path)
+        if label is not None:
+            return str((meta.get("labels") or {}).get(label.group(1), ""))
+        known = {
+            "metadata.name": meta["name"],
+            "metadata.uid": meta["uid"],
+            "status.podIP": self._ip,
+        }
         return str(known[path])
 
     def _swap(self, folder: Path, inside: str, files: Mapping[str, str]) -> None:

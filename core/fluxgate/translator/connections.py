@@ -46,7 +46,7 @@ def thresholds_of(breaker: CircuitBreaker | None) -> Thresholds | None:
         breaker.max_requests,
         breaker.max_retries,
         breaker.max_connections_per_target,
-        RetryBudget(budget.percent, budget.min_concurrency) if budget else None,
+        RetryBudget(float(budget.percent), budget.min_concurrency) if budget else None,
     )
 
 

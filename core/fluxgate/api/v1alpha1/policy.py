@@ -6,7 +6,14 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
-from fluxgate.api.v1alpha1.base import Duration, ExactHostname, HeaderName, Model, ObjectName
+from fluxgate.api.v1alpha1.base import (
+    Duration,
+    ExactHostname,
+    HeaderName,
+    Model,
+    ObjectName,
+    Percent,
+)
 from fluxgate.api.v1alpha1.rules import Rule
 
 RetryCause = Literal[
@@ -95,7 +102,7 @@ UINT32_MAX = 4_294_967_295
 class RetryBudget(Model):
     """Retries in flight at the same time, as a share of all requests in flight."""
 
-    percent: Annotated[float, Field(ge=0, le=100)] = 20
+    percent: Percent = 20.0
     min_concurrency: Annotated[int, Field(ge=0, le=UINT32_MAX)] = Field(
         default=3, description="So many are allowed however few requests there are."
     )

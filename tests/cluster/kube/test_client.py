@@ -22,6 +22,9 @@ from fluxgate_operator.kube.errors import (
 )
 from fluxgate_operator.kube.types import CONFIG_MAPS, NAMESPACES, KubeType
 
+OURS = "odd"
+"""The label of ``config_map``: a controller manager puts a ConfigMap into every namespace, too."""
+
 
 def config_map(name: str, **data: str) -> dict:
     return {
@@ -53,7 +56,7 @@ async def test_pages_show_every_object_once_at_one_resource_version(
     kube: KubeClient, namespace: str, filled: list[str]
 ):
     pages = []
-    async for page in kube.pages(CONFIG_MAPS, namespace, limit=3):
+    async for page in kube.pages(CONFIG_MAPS, namespace, limit=3, label_selector=OURS):
         pages.append(page)
         name = f"late-{len(pages)}"  # what is created meanwhile belongs to a later list
         await kube.create(CONFIG_MAPS, namespace, config_map(name))
@@ -66,12 +69,13 @@ async def test_a_page_token_that_is_not_kept_any_more_is_gone(
     kube: KubeClient, through_proxy: KubeClient, fault_proxy: FaultProxy, namespace: str, filled
 ):
     fault_proxy.answer(410, which=lambda seen: "continue" in seen.query)
-    pages = through_proxy.pages(CONFIG_MAPS, namespace, limit=3)
+    pages = through_proxy.pages(CONFIG_MAPS, namespace, limit=3, label_selector=OURS)
     assert len((await anext(pages)).items) == 3
     with pytest.raises(GoneError):
         await anext(pages)
     fault_proxy.heal()
-    assert len((await through_proxy.list(CONFIG_MAPS, namespace)).items) == len(filled)
+    listing = await through_proxy.list(CONFIG_MAPS, namespace, label_selector=OURS)
+    assert len(listing.items) == len(filled)
 
 
 async def test_a_list_can_be_narrowed(kube: KubeClient, namespace: str, filled: list[str]):

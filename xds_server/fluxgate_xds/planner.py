@@ -52,6 +52,8 @@ class Planner(Ledger, ABC):
             responses += self._finals(self._snapshot)
             if not responses:
                 responses = self._removals(self._snapshot, now)
+                if responses:  # what stays may need endpoints again
+                    responses += self._additions(self._snapshot, now)[0]
         self._settle(self._snapshot)
         return responses
 

@@ -87,9 +87,9 @@ class Session(Planner, Generic[RequestT]):
         if response is None:
             return
         stream.superseded = False
-        if stream.type_url == typeurl.CLUSTER:
-            self._warmers = {}
         if error is None:
+            if stream.type_url == typeurl.CLUSTER:
+                self._warmers = {}  # after a NACK the client may still warm what it has applied
             self._accept(stream, response, now)
             return
         stream.todo.update(response.changed, response.removed)

@@ -151,17 +151,40 @@ class SotwSession(Session[discovery_v3.DiscoveryRequest]):
         It is needed when a cluster vanishes while Envoy still warms it: Envoy would
         take no further clusters until its fetch timeout (15 s by default). It would be
         wrong for a cluster that the client has and may still use, as after a reconnect:
-        that keeps its endpoints until it goes.
+        that keeps its endpoints until it goes. When such a cluster is being warmed
+        because it has changed, the endpoints that it was sent with end that; one that
+        was put back has none of these only if nothing used it any more.
         """
-        in_use = self._in_use() if stream.type_url == typeurl.ENDPOINT else set(names)
-        for name in in_use.intersection(names):
-            stream.owed.discard(name)
-            stream.todo.discard(name)
-            stream.held.put(name, ABSENT)
-        empty = {name: field_string(1, name) for name in names if name not in in_use}
+        in_use, warmers = set(names), self._warmers
+        silent = in_use
+        if stream.type_url == typeurl.ENDPOINT:
+            in_use = self._in_use()
+            silent = in_use - warmers.keys() - self._put_back()
+        told: dict[str, SnapshotResource] = {}
+        for name in names:
+            if name in silent:
+                stream.owed.discard(name)
+                stream.todo.discard(name)
+                stream.held.put(name, ABSENT)
+            elif name in in_use and name in warmers:
+                told[name] = warmers[name]
+            else:
+                payload = field_string(1, name)
+                told[name] = SnapshotResource.of(typeurl.ENDPOINT, name, payload)
+        return told
+
+    def _put_back(self) -> set[str]:
+        """The names of the endpoints of the clusters in flight that go along as they were."""
+        clusters = self._types.get(typeurl.CLUSTER)
+        response = clusters.inflight if clusters is not None else None
+        if clusters is None or response is None:
+            return set()
         return {
-            name: SnapshotResource.of(typeurl.ENDPOINT, name, payload)
-            for name, payload in empty.items()
+            name
+            for cluster in response.resources
+            if cluster.name in clusters.unsure and cluster.name not in response.changed
+            for url, name in cluster.references
+            if url == typeurl.ENDPOINT
         }
 
     def _in_use(self) -> set[str]:
@@ -194,6 +217,8 @@ class SotwSession(Session[discovery_v3.DiscoveryRequest]):
         )
         resources = None if everything else self._kept(stream, upserts, removed, snapshot)
         self._partial += not everything
+        if reverted := self._reverted(stream, upserts, resources or {}):
+            self._rewarm(stream, reverted)
         response = Response(
             type_url=stream.type_url,
             version=version if resources is None else f"{version}+{self._partial}",
@@ -226,6 +251,18 @@ class SotwSession(Session[discovery_v3.DiscoveryRequest]):
             if kept is not None:
                 resources[name] = kept
         return resources
+
+    @staticmethod
+    def _reverted(stream: TypeStream, upserts: Resources, resources: Resources) -> Resources:
+        """What goes along as it was, though the client may have a newer version of it.
+
+        To that client it is a change like any other.
+        """
+        return {
+            name: resources[name]
+            for name in stream.unsure
+            if name in resources and name not in upserts
+        }
 
     def _compose_removal(
         self, stream: TypeStream, names: list[str], snapshot: Snapshot

@@ -15,6 +15,7 @@ from google.rpc import status_pb2
 
 from fluxgate.snapshot import Snapshot, SnapshotResource
 from fluxgate.xds.typeurl import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ORDER, ROUTE, SECRET
+from fluxgate.xds.wire import field_string
 from fluxgate_xds.changes import changes_between
 from fluxgate_xds.delta import DeltaSession
 from fluxgate_xds.sotw import SotwSession
@@ -167,7 +168,8 @@ class Client:
                     continue
                 if name not in clusters:
                     raise BrokenTrafficError(f"{table.name} leads to {name}, which is not there")
-                if name not in self.held[ENDPOINT]:
+                told = self.held[ENDPOINT].get(name)
+                if told is None or told.payload == field_string(1, name):
                     raise BrokenTrafficError(f"{table.name} leads to {name} without endpoints")
 
     def _follow_references(self) -> None:

@@ -7,7 +7,7 @@ from unit.xds_server.simulated import Client, cluster, endpoints, listener, reso
 
 from fluxgate.ports import SyncState
 from fluxgate.snapshot import Snapshot, SnapshotResource
-from fluxgate.xds.typeurl import CLUSTER, ENDPOINT, LISTENER, ROUTE
+from fluxgate.xds.typeurl import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET
 from fluxgate_xds.changes import changes_between
 from fluxgate_xds.sotw import SotwSession
 from fluxgate_xds.typestream import Response
@@ -153,3 +153,107 @@ def test_endpoints_that_vanish_while_their_cluster_warms_are_answered_by_an_empt
     publish(session)
     (response,) = ask(session, ENDPOINT, "a")
     assert response.resources[0].payload == b"\x0a\x01a"  # only cluster_name
+
+
+def test_a_cluster_that_changes_and_goes_while_its_endpoints_are_refused_holds_up_nothing() -> None:
+    client = Client(delta=False)
+    stays = [cluster("stays"), endpoints("stays"), route("r", ["stays"])]
+    refused = endpoints("goes", "bad")
+    client.publish(Snapshot.of([*stays, cluster("goes"), refused, listener("l", "r")]))
+    client.deliver_request()  # asks for clusters
+    client.deliver_request()  # asks for listeners
+    client.deliver_response()
+    client.deliver_request()  # asks for endpoints
+    client.deliver_response()  # refuses them; both clusters are warm
+    client.deliver_request()  # acknowledges the clusters; the refusal is still on its way
+    client.publish(Snapshot.of([*stays, cluster("goes", "2"), refused, listener("l", "r")]))
+    last = Snapshot.of([*stays, listener("l", "r", "2")])
+    client.publish(last)
+    client.settle()
+    assert sorted(client.held[CLUSTER]) == ["stays"]
+    assert client.session.acked_snapshot == last.version
+
+
+def test_a_cluster_that_changes_and_goes_after_a_reconnect_still_gets_its_endpoints() -> None:
+    before = Snapshot.of([cluster("a"), endpoints("a")])
+    session = SotwSession(recall=lambda url, _: before.of_type(url))
+    publish(session, cluster("a", "2"), endpoints("a", "2"))
+    ask(session, CLUSTER, nonce="of another stream", version=before.versions[CLUSTER])
+    publish(session)
+    (response,) = ask(session, ENDPOINT, "a", nonce="of another stream")
+    assert response.resources == (endpoints("a", "2"),)
+
+
+def test_a_cluster_that_goes_after_a_reconnect_keeps_its_endpoints_until_then() -> None:
+    before = Snapshot.of([cluster("a"), endpoints("a")])
+    session = SotwSession(recall=lambda url, _: before.of_type(url))
+    publish(session, cluster("b"), endpoints("b"))
+    ask(session, CLUSTER, nonce="of another stream", version=before.versions[CLUSTER])
+    assert ask(session, ENDPOINT, "a", nonce="of another stream") == []
+
+
+def test_a_missing_secret_is_not_answered_by_the_endpoints_of_a_cluster_of_its_name() -> None:
+    session = started(cluster("a"), endpoints("a"))
+    ask(session, CLUSTER)
+    assert ask(session, SECRET, "a") == []
+
+
+def serving(*resources: SnapshotResource) -> Client:
+    """A client that has acknowledged everything."""
+    client = Client(delta=False)
+    client.publish(Snapshot.of(resources))
+    client.settle()
+    return client
+
+
+def test_a_cluster_put_back_while_its_change_is_unanswered_gets_its_endpoints_again() -> None:
+    client = serving(cluster("a"), endpoints("a"), cluster("b"), endpoints("b"))
+    client.publish(Snapshot.of([cluster("a", "2"), endpoints("a"), cluster("b"), endpoints("b")]))
+    client.wait(5.0)
+    last = Snapshot.of([cluster("b", "2"), endpoints("b")])
+    client.publish(last)  # overtakes, and takes "a" along as it was until it may go
+    client.settle()
+    assert client.session.acked_snapshot == last.version
+
+
+def test_a_cluster_put_back_by_a_removal_gets_its_endpoints_again() -> None:
+    used = [cluster("used"), endpoints("used"), route("r", ["used"]), listener("l", "r")]
+    client = serving(*used, cluster("b"), endpoints("b"))
+    client.publish(Snapshot.of([cluster("used", "2"), *used[1:], cluster("b"), endpoints("b")]))
+    client.wait(5.0)
+    unanswered = len(client.inbox)
+    last = Snapshot.of([])
+    client.publish(last)
+    sent = list(client.inbox)[unanswered:]
+    assert [each.type_url for each in sent] == [LISTENER, CLUSTER, ENDPOINT]
+    client.settle()
+    assert client.session.acked_snapshot == last.version
+
+
+def test_a_cluster_put_back_after_a_rejection_gets_the_endpoints_it_was_sent_with() -> None:
+    both = [cluster("a"), endpoints("a"), cluster("b"), endpoints("b")]
+    session = started(*both)
+    accepted(session, CLUSTER)
+    (refused,) = ask(session, ENDPOINT, "a", "b")
+    ask(session, ENDPOINT, "a", "b", nonce=refused.nonce, error="not an address")
+    changed = [cluster("a", "2"), endpoints("a"), cluster("b", "2"), endpoints("b")]
+    clusters, again = publish(session, *changed)
+    ask(session, ENDPOINT, "a", "b", nonce=again.nonce, error="not an address")
+    (of_b,) = publish(session, *changed[2:], cluster("c"), endpoints("c"))
+    words = "Error adding/updating cluster(s) b: no such thing"
+    assert names(ask(session, CLUSTER, nonce=clusters.nonce, error=words)) == [["a", "b", "c"]]
+    (late,) = ask(session, ENDPOINT, "a", "b", nonce=of_b.nonce)
+    assert endpoints("a") in late.resources
+
+
+def test_a_cluster_put_back_after_an_unanswered_removal_is_told_it_has_no_endpoints() -> None:
+    stays = [cluster("stays"), endpoints("stays")]
+    client = serving(*stays, cluster("goes"), endpoints("goes", "bad"))
+    client.publish(Snapshot.of(stays))
+    client.deliver_response()
+    client.deliver_request()  # acknowledges the endpoints that stay: now "goes" may go
+    client.wait(5.0)
+    last = Snapshot.of([cluster("stays", "2"), endpoints("stays")])
+    client.publish(last)  # overtakes, and takes "goes" along since it may still be there
+    client.settle()
+    assert client.session.acked_snapshot == last.version

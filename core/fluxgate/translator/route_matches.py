@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from fluxgate.api.v1alpha1.route import CookieMatch, HeaderMatch, PathRewrite, QueryParamMatch
-from fluxgate.api.v1alpha1.route import RouteMatch as RouteMatchSpec
+from fluxgate.api.v1alpha1.matching import CookieMatch, HeaderMatch, QueryParamMatch
+from fluxgate.api.v1alpha1.matching import RouteMatch as RouteMatchSpec
+from fluxgate.api.v1alpha1.route import PathRewrite
 from fluxgate.ir import (
     CredentialClass,
     PathKind,

@@ -23,7 +23,8 @@ from typing import Literal
 from pydantic import ValidationError
 
 from fluxgate.api.v1alpha1 import ObjectMeta, Route
-from fluxgate.api.v1alpha1.route import BackendRef, HeaderMatch, PathMatch, RouteMatch, RouteSpec
+from fluxgate.api.v1alpha1.matching import HeaderMatch, PathMatch, RouteMatch
+from fluxgate.api.v1alpha1.route import BackendRef, RouteSpec
 from fluxgate.resources import ObjectRef, ServerCertificate, ServerCertificates
 from fluxgate_operator.ingress.read import Ingress, Path, ServicePort
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from fluxgate.api.v1alpha1 import Model, duration_ms
 from fluxgate.api.v1alpha1.base import Duration, Line, Percent
-from fluxgate.api.v1alpha1.route import HeaderMatch
+from fluxgate.api.v1alpha1.matching import HeaderMatch
 from fluxgate.api.v1alpha1.rules import Rule, how_many
 from fluxgate.ir import ValueKind, ValueMatch
 from fluxgate.ir.policies.fault import Fault

@@ -11,7 +11,8 @@ import hmac
 
 from fluxgate.api.v1alpha1 import duration_ms
 from fluxgate.api.v1alpha1.base import split_url
-from fluxgate.api.v1alpha1.route import BackendRef, PathMatch
+from fluxgate.api.v1alpha1.matching import PathMatch
+from fluxgate.api.v1alpha1.route import BackendRef
 from fluxgate.ir.policies.oidc import Oidc, OidcClient, OidcProvider, SessionClaims
 from fluxgate.secret import SecretBytes
 from fluxgate.translator.findings import PolicyError

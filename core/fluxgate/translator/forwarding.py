@@ -67,11 +67,11 @@ def resolve_forwarding(
         )
     elif found and len(found) < len(spec.backends):
         findings.append(partly("spec.backends: some are left out, the others take their share"))
-    mirrors: list[tuple[ClusterSpec, float]] = []
-    for where, copy in _copies(route):
-        target = resolve_backend_ref(where, copy.backend, ref, lookups, tenant, used, findings)
-        if target is not None:
-            mirrors.append((target.shares[0].cluster, copy.percent))
+    copies = (
+        (resolve_backend_ref(where, each.backend, ref, lookups, tenant, used, findings), each)
+        for where, each in _copies(route)
+    )
+    mirrors = [(target.shares[0].cluster, each.percent) for target, each in copies if target]
     return Forwarding(
         shares=shares,
         clusters=tuple(dict.fromkeys((*shares.clusters, *(each for each, _ in mirrors)))),

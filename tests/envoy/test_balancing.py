@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -151,3 +152,25 @@ def test_an_envoy_without_a_zone_uses_all_targets() -> None:
         near = {"loadBalancing": {"zoneAware": {}}}
         with Documents(gateway(), *pool("r", targets, "RoundRobin", **near)) as served:
             assert set(tally(ask(served.port, same(100, "/r")))) == {"near", "far"}
+
+
+def test_a_target_that_comes_back_begins_with_a_small_share_that_grows() -> None:
+    quick = {"interval": "50ms", "unhealthyThreshold": 1, "healthyThreshold": 1}
+    slow = {"slowStart": {"window": "2s", "minWeightPercent": 5}}
+    with Fleet("a", "b") as fleet:
+        fleet["b"].status = 500
+        targets = pool("u", fleet.targets(), loadBalancing=slow, healthChecks={"active": quick})
+        with Documents(gateway(), *targets) as served:
+            over = time.monotonic() + 2.0
+            eventually(lambda: time.monotonic() > over, what="the window of the other is over")
+            fleet["b"].status = 200
+            shares: list[int] = []
+
+            def grown() -> bool:
+                if share := tally(ask(served.port, same(200, "/u")))["b"]:
+                    shares.append(share)
+                return bool(shares) and shares[-1] >= 90
+
+            eventually(grown, what="b has its whole share")
+    # its weight is below a half for the first second: at most a third of the requests
+    assert shares[0] <= 67, shares

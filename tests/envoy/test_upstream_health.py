@@ -89,3 +89,18 @@ async def test_what_nobody_checks_is_not_called_healthy(tmp_path: Path, fleet: F
             address(fleet, "a"): (TargetState.NOT_CHECKED,),
             address(fleet, "b"): (TargetState.UNHEALTHY,),
         }
+
+
+async def test_a_unix_socket_is_known_by_its_path(tmp_path: Path) -> None:
+    sockets = tmp_path / "s"
+    sockets.mkdir()
+    gateway = GATEWAY + f"  upstreamSockets: [{sockets}]\n"
+    with Fleet("a", "b", places={name: str(sockets / name) for name in "ab"}) as fleet:
+        files = {
+            "all.yaml": f"{gateway}---\n" + pool("local", fleet.targets(), healthChecks=ACTIVE)
+        }
+        async with running_gateway(tmp_path, files) as running:
+            assert (await running.get("/local")).status == 200
+            fleet.stop("b")
+            ill = (TargetState.UNHEALTHY, "CheckFailed")
+            await running.until(lambda: found(running, "local")[f"unix://{sockets}/b"] == ill, SOON)

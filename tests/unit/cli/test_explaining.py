@@ -14,11 +14,15 @@ from fluxgate.ir import (
     HTTPRoute,
     KeyAuth,
     ListenerIR,
+    MirrorIR,
+    Override,
     PathKind,
     PathMatch,
     PolicyOrigin,
     RouteMatch,
     RouteTable,
+    ValueKind,
+    ValueMatch,
     VirtualHost,
     WeightedCluster,
 )
@@ -40,7 +44,13 @@ def route(name: str, path: str, **fields: object) -> HTTPRoute:
 
 ORDERS = route("orders", "/orders", key_auth=KeyAuth(scopes=("orders:read",)), plan="demo")
 CANARY = route(
-    "canary", "/canary", action=Forward((WeightedCluster("a", 3), WeightedCluster("b", 1)))
+    "canary",
+    "/canary",
+    action=Forward(
+        (WeightedCluster("a", 3), WeightedCluster("b", 1)),
+        overrides=(Override((ValueMatch("x-canary", ValueKind.PRESENT),), "b"),),
+        mirrors=(MirrorIR("c", 12.5),),
+    ),
 )
 GONE = route("gone", "/", action=DirectResponse(410, "moved away"))
 GATEWAY = Gateway(
@@ -84,6 +94,12 @@ def test_routes_tried_before_say_why_they_lost() -> None:
 
 def test_a_share_of_each_destination_is_shown() -> None:
     assert asked("GET", "/canary").action == "forwards to a (75 %), b (25 %)"
+
+
+def test_who_is_sent_elsewhere_and_what_is_copied_are_shown() -> None:
+    policies = asked("GET", "http://127.0.0.1:8080/canary").policies
+    assert "x-canary present: to b" in policies
+    assert "12.5 % mirrored to c" in policies
 
 
 def test_a_direct_answer_is_shown() -> None:

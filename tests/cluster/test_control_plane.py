@@ -64,7 +64,8 @@ def test_with_the_controller_manager_a_namespace_goes_with_its_objects(
     control_plane: ControlPlane,
 ):
     name = control_plane.new_namespace()
-    control_plane.kubectl("delete", "namespace", name, "--timeout=30s")
+    # the manager works off what all tests gave it; alone it takes the 5 s it waits by itself
+    control_plane.kubectl("delete", "namespace", name, "--timeout=150s")
     with pytest.raises(ClusterError, match="404"):
         control_plane.request("GET", f"/api/v1/namespaces/{name}")
 

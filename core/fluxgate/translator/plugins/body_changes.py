@@ -121,7 +121,7 @@ class RequestBodyChanges(Model):
     non_json: Literal["Pass", "Refuse"] = Field(default="Pass", description=_OTHER)
 
 
-class ResponseBodyChanges(Model):
+class ResponseBodyChanges(RequestBodyChanges):
     """Changes of JSON bodies: rename, remove, set, add, in this order.
 
     Paths are dotted (`user.name`, `items.*.price`, numbers from 0 for arrays) or JSON Pointers
@@ -136,26 +136,18 @@ class ResponseBodyChanges(Model):
     add: ResponseValues = Field(
         default_factory=dict, description="Make a field where there is none yet."
     )
-    rename: Renamed = Field(
-        default_factory=dict, description="Path to the new name of the field, in the same object."
-    )
-    remove: Removed = Field(default=(), description="Paths.")
-    max_bytes: MaxBytes = Field(default=1_048_576, description=_SIZE)
-    non_json: Literal["Pass", "Refuse"] = Field(default="Pass", description=_OTHER)
 
 
-def body_changes(config: RequestBodyChanges | ResponseBodyChanges) -> BodyChanges | None:
+def body_changes(config: RequestBodyChanges) -> BodyChanges | None:
     """What ``config`` says, in the order in which it happens (maps by path); None for nothing."""
-    known = OF_REQUEST if isinstance(config, RequestBodyChanges) else OF_RESPONSE
+    known = OF_RESPONSE if isinstance(config, ResponseBodyChanges) else OF_REQUEST
     changes = tuple(_changes(config, known))
     if not changes and config.non_json == "Pass":
         return None
     return BodyChanges(changes, config.max_bytes, config.non_json == "Refuse")
 
 
-def _changes(
-    config: RequestBodyChanges | ResponseBodyChanges, known: frozenset[Source]
-) -> Iterator[BodyChange]:
+def _changes(config: RequestBodyChanges, known: frozenset[Source]) -> Iterator[BodyChange]:
     for path, name in sorted(config.rename.items()):
         yield BodyChange(Change.RENAME, steps_of(path), to=name)
     for path in config.remove:

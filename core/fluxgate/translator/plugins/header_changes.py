@@ -91,7 +91,7 @@ class HeaderChanges(Model):
         return self
 
 
-class ResponseHeaderChanges(Model):
+class ResponseHeaderChanges(HeaderChanges):
     """Changes of headers: set, add, rename, remove, in this order. Names in any case."""
 
     set: SetResponseHeaders = Field(
@@ -102,16 +102,6 @@ class ResponseHeaderChanges(Model):
     add: SetResponseHeaders = Field(
         default_factory=dict, description="Add one more value, beside those there are."
     )
-    rename: RenamedHeaders = Field(
-        default_factory=dict,
-        description="Old name to new name; several values become one, with commas.",
-    )
-    remove: RemovedHeaders = Field(default=(), description="Names.")
-
-    @model_validator(mode="after")
-    def _check_names(self) -> Self:
-        check_once(self.set, self.rename, self.remove)
-        return self
 
 
 def check_once(
@@ -127,15 +117,13 @@ def check_once(
         raise PydanticCustomError("rules", "{text}", {"text": text, "problems": (("", text),)})
 
 
-def header_changes(config: HeaderChanges | ResponseHeaderChanges) -> tuple[HeaderChange, ...]:
+def header_changes(config: HeaderChanges) -> tuple[HeaderChange, ...]:
     """What ``config`` says, in the order in which it happens; maps by name, as an API server gives them."""
-    known = OF_REQUEST if isinstance(config, HeaderChanges) else OF_RESPONSE
+    known = OF_RESPONSE if isinstance(config, ResponseHeaderChanges) else OF_REQUEST
     return tuple(_changes(config, known))
 
 
-def _changes(
-    config: HeaderChanges | ResponseHeaderChanges, known: frozenset[Source]
-) -> Iterator[HeaderChange]:
+def _changes(config: HeaderChanges, known: frozenset[Source]) -> Iterator[HeaderChange]:
     for name, text in sorted(config.set.items()):
         yield HeaderChange(Change.SET, name, parse_template(text, known))
     for name, text in sorted(config.add.items()):

@@ -111,7 +111,6 @@ def examples() -> list[Example]:
     return list(checked_examples(GUIDE.read_text(encoding="utf-8")))
 
 
-@pytest.mark.timeout(180)
 def test_the_guides_commands_answer_as_printed(tmp_path: Path) -> None:
     with reader(tmp_path / "my-gateway") as person:
         assert person.write_files(GUIDE.read_text(encoding="utf-8")) == [

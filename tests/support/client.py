@@ -48,7 +48,7 @@ def request(
     headers: HeaderPairs = (),
     body: bytes | None = None,
     tls: ssl.SSLContext | None = None,
-    timeout: float = 20.0,
+    timeout: float = 60.0,
 ) -> Response:
     """One HTTP/1.1 request on a connection of its own; ``path`` goes out byte for byte."""
     pairs = list(headers)
@@ -74,7 +74,7 @@ def request(
         connection.close()
 
 
-def send_bytes(port: int, payload: bytes, *, timeout: float = 10.0) -> bytes:
+def send_bytes(port: int, payload: bytes, *, timeout: float = 60.0) -> bytes:
     """Write bytes to a fresh connection, and read until the other side closes it."""
     answer = b""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as connection:
@@ -87,7 +87,7 @@ def send_bytes(port: int, payload: bytes, *, timeout: float = 10.0) -> bytes:
     return answer
 
 
-def answers_to(port: int, payload: bytes, *, timeout: float = 10.0) -> list[Response]:
+def answers_to(port: int, payload: bytes, *, timeout: float = 60.0) -> list[Response]:
     """Write bytes to a fresh connection; the answers up to the one that ends the connection.
 
     Answers below 200 are not final and left out.

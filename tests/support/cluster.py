@@ -25,6 +25,8 @@ from support.cluster_files import ClusterFiles, write_kubeconfig
 from support.cluster_processes import Child, ClusterError, ClusterProcesses
 
 CRD_FOLDER = Path(__file__).parents[2] / "crds"
+KUBECTL_SECONDS = 180.0
+"""More than any ``--timeout`` of these tests."""
 
 
 class ControlPlane:
@@ -72,7 +74,7 @@ class ControlPlane:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=KUBECTL_SECONDS,
             env=self.environment(kubeconfig),
         )
 
@@ -94,7 +96,7 @@ class ControlPlane:
         )
         tls = ssl.create_default_context(cafile=str(self.ca_file))
         try:
-            with urllib.request.urlopen(request, timeout=30, context=tls) as answer:
+            with urllib.request.urlopen(request, timeout=60, context=tls) as answer:
                 document: dict[str, Any] = json.load(answer)
                 return document
         except urllib.error.HTTPError as error:
@@ -152,7 +154,7 @@ class ControlPlane:
     def install_crds(self, folder: Path = CRD_FOLDER) -> None:
         """Apply the CRDs and wait until their kinds are served."""
         self.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(folder))
-        self.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(folder))
+        self.kubectl("wait", "--for=condition=Established", "--timeout=120s", "-f", str(folder))
         names = self.kubectl("get", "-o", "name", "-f", str(folder)).split()
         for name in names:
             plural, _, group = name.partition("/")[2].partition(".")
@@ -160,7 +162,7 @@ class ControlPlane:
 
     def _wait_storage(self, path: str) -> None:
         """An established kind still answers 404 and 429 for a moment (storage initializing)."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while True:
             try:
                 self.request("GET", path)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from support.cluster_files import ClusterFiles, write_files
 
-START_TIMEOUT = 60.0
+START_TIMEOUT = 120.0
 STOP_TIMEOUT = 20.0
 LOOPBACK = "127.0.0.1"
 CONTROLLERS = (

@@ -23,7 +23,7 @@ from support.cluster import ControlPlane, OwnControlPlane
 from support.cluster_files import ClusterFiles
 from support.cluster_processes import ClusterError, ClusterProcesses
 
-_START_TIMEOUT = 90.0
+_START_TIMEOUT = 180.0
 _POLL = 0.2
 
 

@@ -64,7 +64,7 @@ def run_example(command: str, folder: Path, environment: Mapping[str, str]) -> l
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
     return done.stdout.splitlines()

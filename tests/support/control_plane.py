@@ -76,7 +76,7 @@ class ControlPlane:
         found = status.conditions if status is not None else ()
         return next((each for each in found if each.type is which), None)
 
-    async def until(self, condition: Callable[[], object], seconds: float = 20) -> None:
+    async def until(self, condition: Callable[[], object], seconds: float = 60) -> None:
         """Wait for ``condition``, which is looked at whenever anything changed."""
         async with asyncio.timeout(seconds):
             while not condition():

@@ -58,7 +58,7 @@ class ControllerProcess:
         """Return when the first complete configuration is served."""
         self.until(lambda: self.is_ready, "ready", READY_SECONDS)
 
-    def until(self, condition: Callable[[], T], what: str, seconds: float = 20) -> T:
+    def until(self, condition: Callable[[], T], what: str, seconds: float = 60) -> T:
         """Poll until ``condition`` gives something true, and return it."""
         deadline = time.monotonic() + seconds
         while not (found := condition()):
@@ -71,7 +71,7 @@ class ControllerProcess:
         """Status and body of ``/livez``, ``/readyz`` or ``/metrics``; (0, reason) without answer."""
         try:
             with urllib.request.urlopen(
-                f"http://127.0.0.1:{self.http_port}{path}", timeout=5
+                f"http://127.0.0.1:{self.http_port}{path}", timeout=30
             ) as got:
                 return got.status, got.read().decode()
         except urllib.error.HTTPError as error:

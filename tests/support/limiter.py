@@ -62,7 +62,7 @@ class Redis:
 
     def _say(self, command: bytes) -> bytes:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(10)
+            connection.settimeout(60)
             connection.connect(str(self.socket))
             connection.sendall(command)
             return connection.recv(64)
@@ -126,7 +126,7 @@ class RateLimitService:
         settings = [f"{name}={value}" for name, value in self._settings.items()]
         command = ["/usr/bin/env", *settings, str(self._program)]
         self._child = Child(command, self._folder / "ratelimit.log")
-        eventually(self._serves, timeout=30, what="the rate limit service serves")
+        eventually(self._serves, timeout=60, what="the rate limit service serves")
 
     def stop(self) -> None:
         """End it at once."""
@@ -145,7 +145,7 @@ class RateLimitService:
         with grpc.insecure_channel(f"127.0.0.1:{self._port.number}") as channel:
             request = health_pb2.HealthCheckRequest(service="ratelimit")
             try:
-                answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=1)
+                answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=5)
             except grpc.RpcError:
                 return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

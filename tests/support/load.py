@@ -61,7 +61,7 @@ class Load:
 
     def _run(self) -> None:
         with httpx.Client(
-            timeout=10.0, headers=self._headers, verify=self._verify, limits=self._limits
+            timeout=60.0, headers=self._headers, verify=self._verify, limits=self._limits
         ) as client:
             due = time.monotonic()
             while not self._stop.is_set():

@@ -57,7 +57,7 @@ class RunningGateway:
     async def get(self, path: str) -> Response:
         return await asyncio.to_thread(request, self.port, path)
 
-    async def until(self, condition: Callable[[], object], seconds: float = 15) -> None:
+    async def until(self, condition: Callable[[], object], seconds: float = 60) -> None:
         """Wait for ``condition``, which is looked at whenever anything changed."""
         async with asyncio.timeout(seconds):
             while not condition():
@@ -108,7 +108,7 @@ async def running_gateway(
     gateway = StandaloneGateway(settings, structlog.get_logger(), os.environ)
     await gateway.start()
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await gateway.ready.wait()
         yield RunningGateway(gateway, settings.config_dir)
     finally:

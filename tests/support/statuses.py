@@ -123,7 +123,7 @@ async def running(*loops: Callable[[], Any]) -> AsyncIterator[None]:
                 raise result
 
 
-async def until(condition: Callable[[], object], seconds: float = 20) -> None:
+async def until(condition: Callable[[], object], seconds: float = 60) -> None:
     """Poll a condition that has no event, with a deadline."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - nothing to wait for
@@ -131,7 +131,7 @@ async def until(condition: Callable[[], object], seconds: float = 20) -> None:
 
 
 async def until_said(
-    ask: Callable[[], Awaitable[T]], holds: Callable[[T], object], seconds: float = 30
+    ask: Callable[[], Awaitable[T]], holds: Callable[[T], object], seconds: float = 60
 ) -> T:
     """Ask a server again until what it says ``holds``; returns that."""
     async with asyncio.timeout(seconds):

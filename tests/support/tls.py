@@ -40,7 +40,7 @@ def trusting(authority: Authority, *alpn: str, client: Pair | None = None) -> ss
 def handshake(port: int, context: ssl.SSLContext, name: str) -> Iterator[ssl.SSLSocket]:
     """A connection to ``port`` on loopback that asks for ``name``."""
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+        socket.create_connection(("127.0.0.1", port), timeout=60) as plain,
         context.wrap_socket(plain, server_hostname=name) as secured,
     ):
         yield secured

@@ -158,7 +158,6 @@ async def with_times_of_the_cluster(world: World, documents: list[Document]) -> 
     ]
 
 
-@pytest.mark.timeout(300)
 async def test_every_case_gives_the_bytes_that_a_folder_gives(world: World, tmp_path: Path) -> None:
     compared, refused, different = 0, {}, []
     for case in (*GOLDEN, *EXAMPLES):

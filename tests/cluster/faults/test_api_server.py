@@ -12,7 +12,7 @@ from support.cluster import CRD_FOLDER, OwnControlPlane
 from support.envoy import eventually
 from support.fault_proxy import FaultProxy
 
-pytestmark = [pytest.mark.envoy, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.envoy
 
 CRD = "upstreams.gateway.fluxgate.io"
 

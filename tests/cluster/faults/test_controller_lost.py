@@ -16,7 +16,7 @@ from support.load import Load
 
 _WRITES = "fluxgate_controller_status_writes_total"
 
-pytestmark = [pytest.mark.envoy, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.envoy
 
 
 def at_the_port_of(lost: ControllerProcess) -> tuple[str, ...]:

@@ -246,28 +246,32 @@ async def test_a_flood_of_statuses_delays_neither_a_single_one_nor_the_event_loo
     await world.routes(*names, "urgent")
     writer = world.writer(PATIENT)
     urgent = ref_of(world.namespace, "urgent")
-    stalls: list[float] = []
+    turns: list[float] = []
 
     async def watch() -> None:
         while True:
-            began = time.monotonic()
+            # what the loop's thread worked between two turns of ours, not what others took from it
+            began = time.thread_time()
             await asyncio.sleep(0.001)
-            stalls.append(time.monotonic() - began)
+            turns.append(time.thread_time() - began)
 
     async with running(writer.run, watch):
         for name in names:
             world.book.say(ref_of(world.namespace, name), ACCEPTED, SERVED)
         writer.poke()
         await until(lambda: writer.counters.written > 50)
+        before = writer.counters.written
+        assert before < len(names) / 2, "the flood is nearly over: nothing would be shown"
         world.book.say(urgent, ACCEPTED, SERVED)
         writer.poke()
-        began, before = time.monotonic(), writer.counters.written
-        while "Programmed" not in await conditions(world.kube, urgent):
-            assert time.monotonic() - began < 5
-        assert writer.waiting > 0, "the flood is over: nothing was shown"
-        assert writer.counters.written - before < len(names) / 2
-        await until(lambda: writer.counters.written == len(names) + 1, 60)
-    assert max(stalls) < 0.25, "the figure of a quiet machine is in bench/statuses.py"
+        await until(lambda: writer.counters.written == len(names) + 1)
+    listed = (await world.kube.list(ROUTES, world.namespace)).items
+    written = {
+        each["metadata"]["name"]: int(each["metadata"]["resourceVersion"]) for each in listed
+    }
+    earlier = sum(version < written["urgent"] for version in written.values())
+    assert earlier - before < len(names) / 10, "it had its turn in the flood"
+    assert max(turns) < 0.25, "the figure of a quiet machine is in bench/statuses.py"
 
 
 async def test_when_very_many_wait_the_nodes_come_first_and_one_patch_each_is_enough(

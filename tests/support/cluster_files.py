@@ -22,6 +22,11 @@ _AUDIT_POLICY = {
     "omitStages": ["RequestReceived"],
     "rules": [
         {"level": "None", "users": ["system:apiserver"]},
+        {
+            "level": "RequestResponse",
+            "verbs": ["patch"],
+            "resources": [{"group": "gateway.fluxgate.io", "resources": ["*/status"]}],
+        },
         {"level": "Metadata"},
     ],
 }

@@ -81,9 +81,11 @@ class ControllerProcess:
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of the samples of this name whose labels include ``labels``."""
+        code, text = self.probe("/metrics")
+        assert code == 200, f"no metrics: {text}"
         found = [
             sample.value
-            for family in text_string_to_metric_families(self.probe("/metrics")[1])
+            for family in text_string_to_metric_families(text)
             for sample in family.samples
             if sample.name == name and labels.items() <= sample.labels.items()
         ]

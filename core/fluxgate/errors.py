@@ -6,6 +6,11 @@ cannot be parsed at all, and broken invariants.
 
     FluxGateError
     ├── ResourceError            one document is not a valid resource
+    ├── ResourceClientError      reading or writing objects failed
+    │   ├── ResourceNotFoundError
+    │   ├── ResourceExistsError
+    │   ├── ResourceConflictError        it changed meanwhile
+    │   └── ResourceStoreUnavailableError  no answer; a write may have been made
     ├── ApiKeyFormatError        a presented or configured API key is malformed
     └── InconsistentSnapshotError  a snapshot refers to resources it does not hold
 """
@@ -45,6 +50,38 @@ class ResourceError(FluxGateError):
         self.subject = subject
         self.problems = problems
         super().__init__(f"{subject}: " + "; ".join(str(problem) for problem in problems))
+
+
+class ResourceClientError(FluxGateError):
+    """Reading or writing an object failed; ``subject`` names it (``Route default/orders``)."""
+
+    def __init__(self, subject: str, message: str) -> None:
+        self.subject = subject
+        self.message = message
+        super().__init__(f"{subject}: {message}" if subject else message)
+
+
+class ResourceNotFoundError(ResourceClientError):
+    """There is no such object."""
+
+
+class ResourceExistsError(ResourceClientError):
+    """An object of that kind, namespace and name is there already."""
+
+
+class ResourceConflictError(ResourceClientError):
+    """The object is not at the version that was to be replaced any more."""
+
+
+class ResourceStoreUnavailableError(ResourceClientError):
+    """The API server or the folder did not answer; a write may have been made all the same.
+
+    ``retry_after`` is in seconds, None when nobody said.
+    """
+
+    def __init__(self, subject: str, message: str, retry_after: float | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(subject, message)
 
 
 class ApiKeyFormatError(FluxGateError):

@@ -15,12 +15,11 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
 
-from fluxgate.ports import NodeReader, NodeState, SyncState
+from fluxgate.ports import Lag, LagReason, NodeReader, NodeState, Propagation, SyncState
 from fluxgate.xds import typeurl
 from fluxgate_operator.envoy.words import concise
 from fluxgate_operator.notify import Signal
@@ -32,39 +31,6 @@ COMING_SECONDS = 30.0
 
 _Key = tuple[str, str]
 """A node's gateway and id: two fleets may use the same ids."""
-
-
-class LagReason(StrEnum):
-    """Why a node does not serve a revision yet."""
-
-    DISCONNECTED = "Disconnected"
-    NOT_ACKNOWLEDGED = "NotAcknowledged"
-    REJECTED = "Rejected"
-    NOT_SERVING = "NotServing"
-
-
-@dataclass(frozen=True, slots=True)
-class Lag:
-    """A node that does not serve the revision, and why, in words for people."""
-
-    node: str
-    reason: LagReason
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Propagation:
-    """Who serves ``revision``. ``reconciled`` is False while no turn has included it."""
-
-    revision: int
-    reconciled: bool
-    served: tuple[str, ...]
-    lagging: tuple[Lag, ...]
-
-    @property
-    def complete(self) -> bool:
-        """Whether there is a node, and every one serves the revision."""
-        return self.reconciled and bool(self.served) and not self.lagging
 
 
 @dataclass(frozen=True, slots=True)

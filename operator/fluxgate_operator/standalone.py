@@ -11,6 +11,7 @@ from dataclasses import replace
 from structlog.typing import FilteringBoundLogger
 
 from fluxgate.ir import Gateway
+from fluxgate.ports import Propagation
 from fluxgate.resources import Object
 from fluxgate_operator.collector import collector_paused, release_collector, settle_collector
 from fluxgate_operator.engine import Engine
@@ -25,7 +26,6 @@ from fluxgate_operator.own_bootstrap import FLEET, OwnBootstrap
 from fluxgate_operator.pipeline import CachedPipeline
 from fluxgate_operator.problem_log import ProblemLog
 from fluxgate_operator.problems import FileProblem
-from fluxgate_operator.propagation import Propagation
 from fluxgate_operator.providers.certificate_files import CertificateFileReader
 from fluxgate_operator.providers.directory import DirectoryProvider
 from fluxgate_operator.settings import StandaloneSettings

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fluxgate.ir import Gateway
-from fluxgate.ports import NodeState
+from fluxgate.ports import NodeState, Propagation
 from fluxgate.resources import ObjectRef
 from fluxgate.status import ObjectStatus
 from fluxgate_operator.envoy.supervisor import EnvoyStatus
 from fluxgate_operator.problems import FileProblem
-from fluxgate_operator.propagation import Propagation
 
 
 @dataclass(frozen=True, slots=True)

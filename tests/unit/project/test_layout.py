@@ -15,6 +15,7 @@ SOURCE_FOLDERS = {
     "core": "fluxgate",
     "xds_server": "fluxgate_xds",
     "operator": "fluxgate_operator",
+    "admin_api": "fluxgate_admin",
     "cli": "fluxgate_cli",
 }
 MAX_LINES = 600

@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parents[3]
-PACKAGES = ("fluxgate", "fluxgate_xds", "fluxgate_operator", "fluxgate_cli")
+PACKAGES = ("fluxgate", "fluxgate_xds", "fluxgate_operator", "fluxgate_admin", "fluxgate_cli")
 
 
 def project() -> dict[str, object]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-PACKAGES = ("fluxgate", "fluxgate_xds", "fluxgate_operator", "fluxgate_cli")
+PACKAGES = ("fluxgate", "fluxgate_xds", "fluxgate_operator", "fluxgate_admin", "fluxgate_cli")
 
 
 def run(*command: str | Path, cwd: Path) -> str:

@@ -1,8 +1,4 @@
-"""What the adapters expect of each other.
-
-``fluxgate_xds`` and ``fluxgate_admin`` are siblings that must not import one
-another; the operator wires them together through these protocols.
-"""
+"""The nodes: what the xDS server is given to serve, and what Envoys said about it."""
 
 from __future__ import annotations
 

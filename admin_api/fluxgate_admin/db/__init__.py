@@ -1,0 +1,1 @@
+"""The database: SQLAlchemy, asynchronous, SQLite or PostgreSQL; migrations by Alembic."""

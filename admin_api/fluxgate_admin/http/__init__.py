@@ -1,0 +1,1 @@
+"""What every admin surface shares of HTTP."""

@@ -1,0 +1,149 @@
+"""What use cases need kept: history, idempotency, audit. Implemented by ``fluxgate_admin.db``."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from fluxgate.ports import ResourceChange, Stored
+from fluxgate.ports.resources import Document
+from fluxgate.resources import ObjectRef
+
+
+class RevisionChange(StrEnum):
+    """What a revision did to its object."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A write that is about to be made; kept before it, so that a crash loses neither author nor reason.
+
+    ``before`` and ``after`` are canonical documents, None where there is no object. ``id`` is ours, unique.
+    """
+
+    id: str
+    ref: ObjectRef
+    author: str
+    reason: str
+    request_id: str
+    at: dt.datetime
+    before: Document | None
+    after: Document | None
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One accepted change of one object. ``number`` grows over all objects; ``via`` is ``api`` or ``watch``."""
+
+    number: int
+    ref: ObjectRef
+    change: RevisionChange
+    author: str
+    reason: str
+    request_id: str
+    via: str
+    at: dt.datetime
+    before: Document | None
+    after: Document | None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryQuery:
+    """Which revisions: newest first, below ``before`` (a number), at most ``limit``."""
+
+    namespaces: frozenset[str] | None = None
+    ref: ObjectRef | None = None
+    kind: str = ""
+    author: str = ""
+    before: int | None = None
+    limit: int = 50
+
+
+class History(Protocol):
+    """Every accepted change, whichever way it came in. Raises ``UnavailableError`` without a database."""
+
+    async def begin(self, intent: Intent) -> None:
+        """Keep an intent, for good, before the write is made."""
+        ...
+
+    async def finish(self, intent_id: str, stored: Stored | None) -> Revision | None:
+        """The write was made; None when it changed nothing. Doing it twice does it once."""
+        ...
+
+    async def abandon(self, intent_id: str) -> None:
+        """The write was certainly not made."""
+        ...
+
+    async def observe(self, change: ResourceChange) -> Revision | None:
+        """Keep what a watch saw, unless it is known: an open intent with that outcome gives the author."""
+        ...
+
+    async def list(self, query: HistoryQuery) -> Sequence[Revision]:
+        """Revisions without their documents' bodies being parsed; newest first."""
+        ...
+
+    async def get(self, number: int) -> Revision | None:
+        """One revision."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """The answer an idempotency key got; ``request`` is the digest of what was asked."""
+
+    request: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class IdempotencyStore(Protocol):
+    """Answers by (principal, ``Idempotency-Key``)."""
+
+    async def claim(self, principal: str, key: str, request: str) -> Remembered | None:
+        """Reserve the key; the answer when there is one already.
+
+        Raises ``ConflictError`` for another request under the same key (``idempotency_key_reused``) or while the
+        first one is still being worked on (``idempotency_key_in_use``). A claim whose process died can be
+        claimed again after a minute.
+        """
+        ...
+
+    async def keep(self, principal: str, key: str, answer: Remembered) -> None:
+        """The answer to give from now on."""
+        ...
+
+    async def release(self, principal: str, key: str) -> None:
+        """Nothing was done: the key may be used again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """One call, also a refused one. Never holds a body, a query's secrets, or a credential."""
+
+    at: dt.datetime
+    request_id: str
+    principal: str
+    method: str
+    path: str
+    status: int
+    error: str
+    address: str
+    seconds: float
+    objects: tuple[str, ...] = ()
+
+
+class AuditLog(Protocol):
+    """Where calls are kept."""
+
+    async def record(self, record: AuditRecord) -> None:
+        """Keep it. Never raises: a database that is away is told on the log, with the record."""
+        ...

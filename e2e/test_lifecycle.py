@@ -8,6 +8,7 @@ import pytest
 from support.load import Load
 from support.rights import was_refused
 
+from e2e import exact_limits
 from e2e.application import echo
 from e2e.manifests import route, text
 from e2e.waiting import eventually
@@ -62,12 +63,13 @@ def everything(cluster):
     return {tuple(line.split()) for line in listed.splitlines()}
 
 
-def declared(path):
+def declared(path, *plugins):
     """The spec of a Route to the application, as values and catalogues have it."""
     return {
         "spec": {
             "matches": [{"path": {"value": path}}],
             "backends": [{"kind": "Service", "name": "shop", "port": 8000}],
+            "plugins": plugins,
         }
     }
 
@@ -104,15 +106,27 @@ def refused(cluster):
     ]
 
 
+LIMITED = {
+    "one": declared("/one", exact_limits.limit(1)),
+    "limited": declared("/limited", exact_limits.limit(exact_limits.ADMITTED)),
+}
 V1 = {
-    "routes": {"stays": declared("/stays"), "changes": declared("/old"), "goes": declared("/goes")},
+    "routes": {
+        "stays": declared("/stays"),
+        "changes": declared("/old"),
+        "goes": declared("/goes"),
+        **LIMITED,
+    },
     "publicRoutes": catalog("public"),
+    "gateway": {"config": exact_limits.gateway_config("Open")},
+    "rateLimit": exact_limits.VALUES,
 }
 V2 = {
-    "routes": {"stays": declared("/stays"), "changes": declared("/new")},
+    "routes": {"stays": declared("/stays"), "changes": declared("/new"), **LIMITED},
     "publicRoutes": catalog("public", "later"),
-    "gateway": {"replicas": 3},
+    "gateway": {"replicas": 3, "config": exact_limits.gateway_config("Closed")},
     "controller": {"logLevel": "debug"},
+    "rateLimit": exact_limits.VALUES,
 }
 
 
@@ -124,8 +138,12 @@ def test_a_release_is_installed_changed_broken_rolled_back_and_removed(cluster, 
         helm("test", RELEASE, "--timeout=60s")
         cluster.kubectl("apply", "-f", "-", stdin=text(route(TEAM, "mine", "/mine", "shop")))
         served(url, "/mine")
+        envoys = exact_limits.Fleet(cluster, SYSTEM, f"{RELEASE}-fluxgate")
         with Load(f"{url}/stays") as load:
+            counted_together(envoys)
+            uncounted(envoys, 200)
             upgraded(cluster, helm, url)
+            uncounted(envoys, 503)
             broken(cluster, helm, url)
             helm("rollback", RELEASE, "1", "--wait", "--timeout=120s")
             served(url, "/stays", "/old", "/goes", "/public", "/mine")
@@ -134,6 +152,22 @@ def test_a_release_is_installed_changed_broken_rolled_back_and_removed(cluster, 
         assert load.total > 300
     assert refused(cluster) == []
     gone(cluster, helm, before)
+
+
+def counted_together(envoys):
+    """Two Envoys admit exactly as many as allowed together."""
+    assert len(envoys.addresses()) == 2
+    envoys.all_answer("/one", 429)  # until then one may not have found the service
+    found = envoys.statuses("/limited", each=exact_limits.ADMITTED)
+    assert found == {200: exact_limits.ADMITTED, 429: exact_limits.ADMITTED}
+
+
+def uncounted(envoys, status):
+    """Without the service the failure mode decides; with it the counts go on, as Redis has them."""
+    envoys.all_answer("/limited", 429)
+    envoys.lose_the_service()
+    envoys.all_answer("/limited", status)
+    envoys.restore_the_service()
 
 
 def upgraded(cluster, helm, url):

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from support.cluster import OwnControlPlane
 
 from e2e.local.control_plane import control_plane
-from e2e.local.images import REPOSITORY, Image, fluxgate_image, python_image
+from e2e.local.images import REPOSITORY, Image, fluxgate_image, python_image, redis_image
 from e2e.local.network import PodNetwork
 from e2e.local.node import LocalNode
 from fluxgate_operator.envoy.locate import locate_envoy
@@ -29,6 +29,7 @@ from fluxgate_operator.kube.client import KubeClient
 
 IMAGE = "fluxgate"
 APPLICATION = "python"
+REDIS = "redis"
 T = TypeVar("T")
 
 
@@ -147,9 +148,10 @@ class LocalCluster:
 
 def why_not() -> str:
     """Why this machine cannot be a node; empty when it can."""
-    missing = [each for each in ("runc", "ip") if shutil.which(each) is None]
+    needed = ("runc", "ip", "redis-server")
+    missing = [each for each in needed if shutil.which(each) is None]
     if missing:
-        return f"{' and '.join(missing)} missing; install the packages runc and iproute2"
+        return f"{' and '.join(missing)} missing; install runc, iproute2 and redis-server"
     if os.geteuid() != 0:
         return "network namespaces and containers need root"
     return ""
@@ -165,8 +167,9 @@ def local_cluster(
     try:
         with control_plane(binaries, scratch / "control-plane", network.gateway) as plane:
             images = {
-                IMAGE: fluxgate_image(scratch, locate_envoy(environ, None)),
+                IMAGE: fluxgate_image(scratch, locate_envoy(environ, None), binaries["ratelimit"]),
                 APPLICATION: python_image(),
+                REDIS: redis_image(),
             }
             with _node(plane, network, scratch / "node", images) as (node, run):
                 yield LocalCluster(plane, node, run, scratch / "programs")

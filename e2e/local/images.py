@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+_RATE_LIMIT = Path("/opt/ratelimit")
+"""Where the rate limit service is in the container: its own folder may be one that only root reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +21,16 @@ class Image:
     binds: Mapping[str, Path] = field(default_factory=dict)
 
 
-def fluxgate_image(scratch: Path, envoy: Path) -> Image:
-    """The image that the Dockerfile describes, made of this checkout and its environment."""
+def fluxgate_image(scratch: Path, envoy: Path, ratelimit: Path) -> Image:
+    """The image that the Dockerfile describes, made of this checkout and its environment.
+
+    ``envoy`` and ``ratelimit`` are programs of this machine.
+    """
     programs = scratch / "fluxgate-image"
     programs.mkdir(parents=True, exist_ok=True)
     _link(programs / "envoy", envoy)
     _link(programs / "fluxgate", Path(sys.prefix) / "bin" / "fluxgate")
+    _link(programs / "ratelimit", _RATE_LIMIT / ratelimit.name)
     python = Path(sys.base_prefix)
     binds = {str(each): each for each in {REPOSITORY, Path(sys.prefix), python, envoy.parent}}
     return Image(
@@ -35,8 +41,17 @@ def fluxgate_image(scratch: Path, envoy: Path) -> Image:
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
         },
-        binds={**_outermost(binds), "/opt/fluxgate/bin": programs},
+        binds={
+            **_outermost(binds),
+            "/opt/fluxgate/bin": programs,
+            str(_RATE_LIMIT): ratelimit.parent,
+        },
     )
+
+
+def redis_image() -> Image:
+    """This machine's ``redis-server``; its Debian package puts it below ``/usr``."""
+    return Image(entrypoint=("redis-server",), environment={"PATH": "/usr/bin:/bin"})
 
 
 def python_image(**environment: str) -> Image:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from e2e.local.runtime import Container
 
@@ -21,7 +23,7 @@ async def passes(
     if "tcpSocket" in probe:
         return await _connects(address, port_of(probe["tcpSocket"]["port"], spec), seconds)
     if "grpc" in probe:
-        return await _connects(address, int(probe["grpc"]["port"]), seconds)
+        return await _serves(address, probe["grpc"], seconds)
     status = await http_get(probe["httpGet"], spec, address, seconds)
     return status is not None and 200 <= status < 400
 
@@ -62,6 +64,17 @@ async def http_get(
             return response.status
     except (aiohttp.ClientError, OSError, TimeoutError):
         return None
+
+
+async def _serves(address: str, action: Mapping[str, Any], seconds: float) -> bool:
+    """Ask as grpc.health.v1 says."""
+    request = health_pb2.HealthCheckRequest(service=action.get("service", ""))
+    async with grpc.aio.insecure_channel(f"{address}:{action['port']}") as channel:
+        try:
+            answer = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=seconds)
+        except grpc.aio.AioRpcError:
+            return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
 async def _connects(address: str, port: int, seconds: float) -> bool:

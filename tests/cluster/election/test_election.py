@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -22,16 +24,20 @@ from fluxgate_operator.kube.types import LEASES
 from fluxgate_operator.settings import LeaseSettings
 
 SHORT = LeaseSettings("test", duration=2, renew_deadline=1.2, retry_period=0.2, poll_period=0.1)
+LONG = replace(SHORT, duration=60, renew_deadline=45)
+"""None expires in a test, however busy the machine is."""
 
 
-def election(kube: KubeClient, namespace: str, identity: str) -> LeaseElection:
-    return LeaseElection(kube, namespace, identity, SHORT, structlog.get_logger())
+def election(
+    kube: KubeClient, namespace: str, identity: str, settings: LeaseSettings = SHORT
+) -> LeaseElection:
+    return LeaseElection(kube, namespace, identity, settings, structlog.get_logger())
 
 
 async def test_of_three_candidates_one_leads_and_each_leads_in_its_turn(
     kube: KubeClient, namespace: str
 ) -> None:
-    candidates = {name: election(kube, namespace, name) for name in "abc"}
+    candidates = {name: election(kube, namespace, name, LONG) for name in "abc"}
     tasks = {name: asyncio.create_task(each.run()) for name, each in candidates.items()}
     samples = asyncio.create_task(_sample(list(candidates.values())))
     leaders = []
@@ -61,21 +67,30 @@ async def _sample(candidates: list[LeaseElection]) -> None:
         await asyncio.sleep(0.001)
 
 
-async def test_a_graceful_end_hands_over_within_a_second(kube: KubeClient, namespace: str) -> None:
-    usual = LeaseSettings("test")
-    first, second = (
-        LeaseElection(kube, namespace, name, usual, structlog.get_logger()) for name in "ab"
-    )
-    going = asyncio.create_task(first.run())
-    await until(lambda: first.leading)
-    async with running(second.run):
-        await until(lambda: second.leader == "a")
-        began = uptime()
-        going.cancel()
-        await asyncio.gather(going, return_exceptions=True)
-        assert not first.leading
-        await until(lambda: second.leading, 5)
-        assert uptime() - began < 1.0
+async def test_a_graceful_end_hands_over_at_the_next_look_of_another(
+    kube: KubeClient, control_plane: ControlPlane, namespace: str
+) -> None:
+    looks: Counter[str] = Counter()
+    access = await load_access(control_plane.kubeconfig, None, {})
+    async with KubeClient(access, observe=lambda method, _code: looks.update([method])) as watched:
+        # nobody looks by itself in this test, and nothing expires
+        calm = replace(LONG, duration=600, poll_period=600)
+        first, second = (
+            election(kube, namespace, "a", LONG),
+            election(watched, namespace, "b", calm),
+        )
+        going = asyncio.create_task(first.run())
+        await until(lambda: first.leading)
+        async with running(second.run):
+            await until(lambda: second.leader == "a")
+            going.cancel()
+            await asyncio.gather(going, return_exceptions=True)
+            assert not first.leading
+            looks.clear()
+            second.poke()
+            await until(lambda: second.leading)
+            assert looks["GET"] == 1
+    assert LeaseSettings().poll_period < 1, "by itself it looks more than once a second"
 
 
 async def test_an_outage_shorter_than_the_deadline_changes_nothing(
@@ -83,7 +98,9 @@ async def test_an_outage_shorter_than_the_deadline_changes_nothing(
 ) -> None:
     access = await load_access(fault_proxy.kubeconfig, None, {})
     async with KubeClient(access) as unlucky:
-        leader, other = election(unlucky, namespace, "a"), election(kube, namespace, "b")
+        leader, other = (
+            election(each, namespace, name, LONG) for each, name in ((unlucky, "a"), (kube, "b"))
+        )
         async with running(leader.run):
             await until(lambda: leader.leading)
             async with running(other.run):
@@ -145,7 +162,7 @@ async def candidate(
 async def told(process: asyncio.subprocess.Process, words: str) -> None:
     """Wait until the candidate says so."""
     assert process.stdout is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (line := (await process.stdout.readline()).decode().strip()) != words:
             assert line, "the candidate has ended"
 
@@ -166,8 +183,8 @@ async def test_after_kill_minus_nine_another_takes_over_when_the_lease_has_expir
             await until(lambda: other.leader == "victim")
             process.kill()
             began = uptime()
-            await until(lambda: other.leading, 10)
-            assert SHORT.renew_deadline < uptime() - began < 4
+            await until(lambda: other.leading)
+            assert uptime() - began > SHORT.renew_deadline
 
 
 async def test_a_leader_that_was_stopped_and_goes_on_writes_nothing(
@@ -185,7 +202,7 @@ async def test_a_leader_that_was_stopped_and_goes_on_writes_nothing(
             await until(lambda: other.leader == "sleeper")
             process.send_signal(signal.SIGSTOP)
             tell(process, "too-late")
-            await until(lambda: other.leading, 10)
+            await until(lambda: other.leading)
             process.send_signal(signal.SIGCONT)
             await told(process, "leading False")
             tell(process, "far-too-late")

@@ -46,7 +46,7 @@ async def test_a_route_is_programmed_when_the_nodes_of_every_replica_serve_it(
         await until(lambda: two.programmed().status)
         for each in (one, two):
             each.apply(CHANGED)
-        await until(lambda: not one.programmed().status)
+        await until(lambda: not one.programmed().status and one.version() == two.version())
         one.node("n1", one.version())
         await until(lambda: one.programmed().message == "1 of 2 nodes serve it")
         far.update({}, two.version())
@@ -89,7 +89,11 @@ async def test_a_node_that_moves_to_another_replica_counts_once(
 async def test_a_replica_that_leaves_is_gone_at_once_with_its_nodes_and_its_lease(
     kube: KubeClient, namespace: str
 ) -> None:
-    one, two = Replica(kube, namespace, "one"), Replica(kube, namespace, "two")
+    # no Lease expires in this test
+    one, two = (
+        Replica(kube, namespace, name, settings=replace(QUICK, duration=600))
+        for name in ("one", "two")
+    )
     one.apply(WORLD)
     async with serving(one):
         async with serving(two):
@@ -97,9 +101,7 @@ async def test_a_replica_that_leaves_is_gone_at_once_with_its_nodes_and_its_leas
             await until(two.version)
             two.node("n2", two.version())
             await until(one.replicas.nodes)
-        async with asyncio.timeout(QUICK.duration / 2):
-            while one.replicas.nodes():
-                await one.replicas.changed.wait()
+        await until(lambda: not one.replicas.nodes())
         names = {each["metadata"]["name"] for each in (await kube.list(LEASES, namespace)).items}
         assert names == {"fluxgate-replica-one"}
 
@@ -107,7 +109,7 @@ async def test_a_replica_that_leaves_is_gone_at_once_with_its_nodes_and_its_leas
 async def test_nodes_of_a_replica_that_left_count_until_they_had_time_to_come_to_another(
     kube: KubeClient, namespace: str
 ) -> None:
-    one = Replica(kube, namespace, "one", settings=replace(QUICK, linger=1.0))
+    one = Replica(kube, namespace, "one", settings=replace(QUICK, linger=3.0))
     two = Replica(kube, namespace, "two")
     one.apply(WORLD)
     async with serving(one):
@@ -119,15 +121,17 @@ async def test_nodes_of_a_replica_that_left_count_until_they_had_time_to_come_to
         await until(lambda: not one.replicas.peers)
         assert [each.id for each in one.replicas.nodes()] == ["n2"]
 
-        async with asyncio.timeout(5):
-            while one.replicas.nodes():
-                await one.replicas.changed.wait()
+        await until(lambda: not one.replicas.nodes())
 
 
 async def test_a_replica_that_dies_stands_until_its_lease_expires_and_is_buried(
     kube: KubeClient, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, two = Replica(kube, namespace, "one"), Replica(kube, namespace, "two")
+    # long enough that it has not expired by when the server of a busy machine has stopped
+    one, two = (
+        Replica(kube, namespace, name, settings=replace(QUICK, duration=5))
+        for name in ("one", "two")
+    )
     for each in (one, two):
         each.apply(WORLD)
 
@@ -143,7 +147,7 @@ async def test_a_replica_that_dies_stands_until_its_lease_expires_and_is_buried(
         assert one.replicas.nodes(), "what it said last stands"
         await until(lambda: not one.replicas.nodes())
         names: set[str] = {""}
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while names != {"fluxgate-replica-one"}:
                 listing = await kube.list(LEASES, namespace)
                 names = {each["metadata"]["name"] for each in listing.items}
@@ -176,7 +180,7 @@ async def test_what_the_envoys_of_one_replica_reject_is_set_aside_by_all_until_i
         aside = SetAside(spec_digest(one.store.freeze().routes[ROUTE]), "no such filter")
         one.reconciler.set_objects_aside({ROUTE: aside})
         await until(lambda: two.version() not in ("", whole))
-        assert two.version() == one.version()
+        await until(lambda: one.version() == two.version() != whole)
         assert two.programmed().reason is Reason.ENVOY_REJECTED
         assert two.programmed().message == "no such filter"
         for each in (one, two):

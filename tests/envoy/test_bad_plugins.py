@@ -206,7 +206,7 @@ async def test_a_plugin_that_becomes_bad_closes_its_routes_and_comes_back_repair
 
     write(gateway, lua("mine", "end"), user)
     await rejected(gateway, "mine")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await gateway.get("/user")).status != CLOSED:
             pass
 

@@ -155,7 +155,7 @@ def test_a_grpc_client_gets_the_grpc_status_and_a_plain_message(
     with grpc.insecure_channel(f"127.0.0.1:{served.port}") as channel:
         call = channel.unary_unary(f"{case.path}/Call")
         with pytest.raises(grpc.RpcError) as caught:
-            call(case.body or b"x", metadata=metadata, timeout=10)
+            call(case.body or b"x", metadata=metadata, timeout=60)
     assert caught.value.code() is case.code, caught.value.details()
     assert case.message in caught.value.details()
     assert "{" not in caught.value.details()
@@ -178,7 +178,7 @@ def test_every_cause_of_the_feature_table_has_its_status() -> None:
 def test_a_grpc_client_over_the_limit_learns_when_to_come_back(served: Documents) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{served.port}") as channel:
         with pytest.raises(grpc.RpcError) as caught:
-            channel.unary_unary("/limited/Call")(b"x", timeout=10)
+            channel.unary_unary("/limited/Call")(b"x", timeout=60)
         received = dict(caught.value.initial_metadata()) | dict(caught.value.trailing_metadata())
     assert int(received["retry-after"]) > 0
 

@@ -56,7 +56,7 @@ def served(echo: EchoUpstream) -> Iterator[Documents]:
 
 def test_a_tenth_of_the_requests_fails(served: Documents) -> None:
     """Binomial(10,000, 0.1): 1,000 failures, within 150 (five standard deviations)."""
-    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
     seen: Counter[int] = Counter()
     for _ in range(REQUESTS):
         connection.request("GET", "/tenth")
@@ -105,7 +105,7 @@ def test_a_request_that_is_refused_anyway_is_not_drawn(served: Documents) -> Non
 def test_a_grpc_client_gets_the_status_that_is_given(served: Documents, code: int) -> None:
     channel = grpc.insecure_channel(f"127.0.0.1:{served.port}")
     with channel, pytest.raises(grpc.RpcError) as caught:
-        channel.unary_unary(f"/grpc-{code}/Call")(b"x", timeout=10)
+        channel.unary_unary(f"/grpc-{code}/Call")(b"x", timeout=60)
     assert caught.value.code().value[0] == code
     assert caught.value.details() == "This error was injected by the gateway."
 

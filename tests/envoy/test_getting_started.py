@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 from support.console import Example, checked_examples, run_example, shape
+from support.ports import free_port
 from support.upstream import EchoUpstream
-
-from fluxgate_operator.listening import free_port
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "getting-started.md"
 FILE = re.compile(r"^`(config/[\w./-]+)`:\n\n```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)

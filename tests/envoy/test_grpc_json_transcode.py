@@ -153,7 +153,7 @@ def test_grpc_itself_passes(served: Documents, library: Library) -> None:
             request_serializer=library.messages.GetBookRequest.SerializeToString,
             response_deserializer=library.messages.Book.FromString,
         )
-        assert call(request, timeout=10).page_count == 7
+        assert call(request, timeout=60).page_count == 7
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,7 @@ def test_a_grpc_check_needs_a_pool_that_speaks_http2() -> None:
 
 def test_a_pool_is_asked_at_its_interval_before_any_request_came() -> None:
     with EchoUpstream() as echo, serving([target(echo)], active=QUICK):
-        eventually(lambda: len(echo.requests) >= 5, what="five checks", timeout=5.0)
+        eventually(lambda: len(echo.requests) >= 5, what="five checks")
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from support.client import Response, request
 from support.envoy import EnvoyProcess
+from support.ports import free_port
 
 from fluxgate_operator.envoy.bootstrap import BootstrapOptions, build_bootstrap
-from fluxgate_operator.listening import free_port
 
 pytestmark = pytest.mark.envoy
 TOKEN = ("x-fluxgate-token", "t0ken")

@@ -94,7 +94,7 @@ def through(served: Documents, auth: httpx2.Auth | None = None, token: str = "")
     """A client that finds mcp.example.com at the gateway, and everything else where it is."""
     gate = httpx2.AsyncHTTPTransport(proxy=f"http://127.0.0.1:{served.port}")
     headers = {"authorization": f"Bearer {token}"} if token else {}
-    return httpx2.AsyncClient(mounts={SITE: gate}, headers=headers, auth=auth, timeout=20)
+    return httpx2.AsyncClient(mounts={SITE: gate}, headers=headers, auth=auth, timeout=60)
 
 
 @asynccontextmanager

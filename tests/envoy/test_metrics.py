@@ -13,11 +13,11 @@ import pytest
 import pytest_asyncio
 from support.client import request
 from support.envoy import eventually
+from support.ports import free_port
 from support.standalone import API, RunningGateway, route, running_gateway
 from support.upstream import EchoUpstream
 
 from fluxgate.xds.metrics import PATHS
-from fluxgate_operator.listening import free_port
 from fluxgate_operator.metrics import ControllerMetrics
 from fluxgate_operator.metrics_state import StateCollector
 from fluxgate_operator.settings import EnvoySettings

@@ -158,7 +158,7 @@ async def test_what_fails_only_at_run_time_is_said_on_the_gateway_and_the_rest_i
     assert "unable to open file '/nowhere/at/all.log'" in condition.message
 
     gateway.write("new.yaml", route("new", "/new", echo.port))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await gateway.get("/new")).status != 200:
             pass
     gateway.write("gateway.yaml", GATEWAY)

@@ -45,7 +45,7 @@ def test_as_many_connections_as_workers_reach_every_worker(workers: int) -> None
     with EnvoyProcess(probe_bootstrap("v"), concurrency=workers) as envoy, ExitStack() as stack:
         port = envoy.port(LISTENER_NAME)
         for _ in range(workers):
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
             stack.enter_context(closing(connection))
             connection.request("GET", "/")
             answer = connection.getresponse()

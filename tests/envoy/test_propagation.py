@@ -114,7 +114,7 @@ async def test_a_revision_that_changes_nothing_for_envoy_is_served_at_once(
 async def test_waiting_for_a_revision_to_come_times_out_with_an_answer(
     gateway: RunningGateway,
 ) -> None:
-    found = await asyncio.wait_for(gateway.gateway.wait(10_000, 0.05), 5)
+    found = await asyncio.wait_for(gateway.gateway.wait(10_000, 0.05), 60)
 
     assert not found.reconciled
     assert not found.complete

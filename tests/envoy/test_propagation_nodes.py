@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from feature.xds_server.certificates import Authority
 from google.protobuf.json_format import MessageToDict
 from support.control_plane import ControlPlane, control_plane
 from support.envoy import EnvoyProcess, envoy_binary
+from support.ports import free_port
 from support.standalone import GATEWAY, route
 from support.upstream import EchoUpstream
 
@@ -42,12 +42,6 @@ EXPENSIVE = '{type: Regex, value: "/(a|b){120}z"}'
 def echo() -> Iterator[EchoUpstream]:
     with EchoUpstream() as upstream:
         yield upstream
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def bootstrap(name: str, xds_port: int, tls: XdsTLS | None = None) -> dict[str, Any]:

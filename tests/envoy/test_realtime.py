@@ -91,7 +91,7 @@ def test_server_sent_events_go_on_past_the_timeout(silent: int) -> None:
     with ExitStack() as undo:
         undo.callback(source.close)
         served = undo.enter_context(serving(source.port, silent))
-        with socket.create_connection(("127.0.0.1", served.port), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", served.port), timeout=60) as client:
             client.sendall(b"GET /events HTTP/1.1\r\nhost: a\r\naccept: text/event-stream\r\n\r\n")
             source.events.put(b"data: first\n\n")
             received = b""
@@ -110,7 +110,7 @@ def test_a_plain_stream_ends_at_the_timeout(silent: int) -> None:
     with ExitStack() as undo:
         undo.callback(source.close)
         served = undo.enter_context(serving(source.port, silent))
-        with socket.create_connection(("127.0.0.1", served.port), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", served.port), timeout=60) as client:
             client.sendall(b"GET /short HTTP/1.1\r\nhost: a\r\n\r\n")
             source.events.put(b"data: first\n\n")
             received = b""
@@ -142,7 +142,7 @@ def test_a_websocket_goes_on_past_the_timeout(websocket_server: int, silent: int
     ):
         for message in ("before", "after"):
             client.send(message)
-            assert client.recv(timeout=10) == message
+            assert client.recv(timeout=60) == message
             let_the_timeout_pass(served)
 
 

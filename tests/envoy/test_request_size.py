@@ -78,7 +78,7 @@ def chunked(served: Documents, path: str, size: int) -> bytes:
     step = 16_384
     sizes = [step] * (size // step) + ([size % step] if size % step else [])
     chunks = b"".join(b"%x\r\n%s\r\n" % (each, b"x" * each) for each in sizes)
-    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=60) as connection:
         with suppress(BrokenPipeError, ConnectionResetError):  # refused before all of it was sent
             connection.sendall(head.encode() + chunks + b"0\r\n\r\n")
         return _answer(connection)
@@ -146,7 +146,7 @@ def test_a_stream_of_unknown_length_passes_a_realtime_route(served: Documents) -
 
 
 def test_a_websocket_carries_more_than_a_body_may_have(served: Documents) -> None:
-    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=60) as connection:
         connection.sendall(
             b"GET /live HTTP/1.1\r\nhost: a.example.com\r\nconnection: upgrade\r\n"
             b"upgrade: websocket\r\nsec-websocket-version: 13\r\n"
@@ -170,7 +170,7 @@ def test_a_grpc_stream_flows_both_ways_and_past_the_bound(served: Documents) -> 
         sent: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         sent.put(b"x" * (MOST // 2))
         sizes = []
-        for answer in channel.stream_stream(METHOD)(iter(sent.get, None), timeout=20):
+        for answer in channel.stream_stream(METHOD)(iter(sent.get, None), timeout=60):
             sizes.append(int.from_bytes(answer, "big"))
             sent.put(b"x" * (MOST // 2) if len(sizes) < 5 else None)
     assert sizes == [MOST // 2] * 5

@@ -112,7 +112,7 @@ def test_the_proxy_is_not_told_the_pass(served: Documents) -> None:
 def test_a_grpc_client_finds_it_unavailable(served: Documents) -> None:
     channel = grpc.insecure_channel(f"127.0.0.1:{served.port}")
     with channel, pytest.raises(grpc.RpcError) as caught:
-        channel.unary_unary("/default/Call")(b"x", timeout=10)
+        channel.unary_unary("/default/Call")(b"x", timeout=60)
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
     assert "maintenance" in caught.value.details()
 

@@ -312,7 +312,7 @@ def test_values_stay_inside_their_json_string(served: Documents) -> None:
 
 
 def test_a_websocket_is_not_held_for_its_end(served: Documents) -> None:
-    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=60) as connection:
         connection.sendall(
             b"GET /socket?debug HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
         )

@@ -87,7 +87,7 @@ def envoy(xds: BackgroundXds) -> Iterator[EnvoyProcess]:
 
 @contextmanager
 def connected(envoy: EnvoyProcess) -> Iterator[http.client.HTTPConnection]:
-    connection = http.client.HTTPConnection("127.0.0.1", envoy.port("main"), timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", envoy.port("main"), timeout=60)
     try:
         yield connection
     finally:

@@ -15,12 +15,12 @@ from cryptography import x509
 from support.certificates import Authority, Pair
 from support.http3 import http3
 from support.load import Load
+from support.ports import free_port
 from support.standalone import API, RunningGateway, route, running_gateway
 from support.tls import handshake, trusting
 from support.upstream import EchoUpstream
 
 from fluxgate.resources import ObjectRef
-from fluxgate_operator.listening import free_port
 
 pytestmark = pytest.mark.envoy
 AUTHORITY = Authority()

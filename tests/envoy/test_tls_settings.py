@@ -163,7 +163,7 @@ def stapled_by(port: int, name: str) -> int | None:
     found: list[bytes] = []
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_ocsp_client_callback(lambda _, response, __: found.append(response) or True)
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as plain:
         connection = SSL.Connection(context, plain)
         connection.set_tlsext_host_name(f"{name}.example.com".encode())
         connection.request_ocsp()

@@ -107,13 +107,13 @@ def test_a_route_over_its_limit_is_refused_while_others_share_the_upstream(
     statuses: list[int] = []
     first = threading.Thread(target=lambda: statuses.append(served.get("/narrow").status))
     first.start()
-    assert HOLDING.arrived.acquire(timeout=10)
+    assert HOLDING.arrived.acquire(timeout=60)
     answer = served.get("/narrow")
     assert (answer.status, answer.json()["error"]) == (503, "service_unavailable")
     assert "circuit breaker" in answer.json()["message"]
     other = threading.Thread(target=lambda: statuses.append(served.get("/open").status))
     other.start()
-    assert HOLDING.arrived.acquire(timeout=10)
+    assert HOLDING.arrived.acquire(timeout=60)
     HOLDING.go_on.set()
     first.join()
     other.join()

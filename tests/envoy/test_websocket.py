@@ -103,7 +103,7 @@ async def test_the_subprotocol_is_agreed_upon_by_the_ends(client: ClientConnecti
 
 
 async def test_pings_are_answered_by_the_other_end(client: ClientConnection) -> None:
-    await asyncio.wait_for(await client.ping(), 10)
+    await asyncio.wait_for(await client.ping(), 60)
 
 
 async def test_the_servers_close_code_arrives(client: ClientConnection, echo: EchoServer) -> None:
@@ -116,7 +116,7 @@ async def test_the_servers_close_code_arrives(client: ClientConnection, echo: Ec
 
 async def ended(echo: EchoServer) -> tuple[int | None, str | None]:
     """How the next connection ended that did not end as clients do when they leave (1000)."""
-    while (found := await asyncio.wait_for(echo.closed.get(), 10))[0] == 1000:
+    while (found := await asyncio.wait_for(echo.closed.get(), 60))[0] == 1000:
         pass
     return found
 

@@ -20,9 +20,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from fluxgate.xds.probe import build_probe_listener
 from fluxgate.xds.stats import stats_matcher
 from fluxgate_operator.envoy.bootstrap import BootstrapOptions, build_bootstrap
-from fluxgate_operator.listening import free_port
 from support.envoy import EnvoyProcess
 from support.fluxgate_run import COMMAND, environment
+from support.ports import free_port
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 20.0

@@ -129,7 +129,7 @@ class EnvoyProcess:
 
     ``ready=False`` returns as soon as the admin interface answers: for bootstraps whose
     xDS server is not up yet. ``stdout``, ``stderr`` and ``log`` are what it printed so far.
-    ``admin_port`` 0 is a free one.
+    ``admin_port`` 0 is a free one. ``open_files`` is how many it may have open, at the very most.
     """
 
     def __init__(
@@ -141,7 +141,9 @@ class EnvoyProcess:
         ready: bool = True,
         extra_args: tuple[str, ...] = (),
         admin_port: int = 0,
+        open_files: int | None = None,
     ) -> None:
+        self._open_files = open_files
         self._bootstrap = _with_admin(bootstrap, admin_port)
         self._concurrency = concurrency
         self._log_level = log_level
@@ -165,6 +167,10 @@ class EnvoyProcess:
             "--disable-hot-restart",
             *self._extra_args,
         ]
+        if self._open_files is not None:
+            # both limits: Envoy raises the soft one to the hard one as it starts
+            limited = f'ulimit -n {self._open_files} && exec "$0" "$@"'
+            command = ["/bin/sh", "-c", limited, *command]
         with (
             (self.folder / "stdout").open("wb") as stdout,
             (self.folder / "stderr").open("wb") as stderr,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from support.client import HeaderPairs, Response, request
+from support.ports import free_port
 
 STOP_SECONDS = 20.0
 T = TypeVar("T")
@@ -111,7 +112,7 @@ def fluxgate_run(home: Path, *options: str, state: Path | None = None) -> Iterat
     command = [
         *(*COMMAND, "run", "--config", str(home / "config"), "--state-dir", str(state)),
         *("--envoy-concurrency", "1", "--drain-seconds", "0"),
-        *(options or ("--http-port", "0")),
+        *(options or ("--http-port", str(free_port()))),
     ]
     with (home / "stdout").open("wb") as out, (home / "stderr").open("wb") as err:
         process = subprocess.Popen(

@@ -21,7 +21,7 @@ from aioquic.tls import SessionTicket
 from support.certificates import Pair
 from support.client import HeaderPairs, Response
 
-SECONDS = 10.0
+SECONDS = 60.0
 
 
 @dataclass

@@ -16,6 +16,7 @@ from fluxgate.status import Condition, ConditionType
 from fluxgate_operator.settings import BackOffSettings, EnvoySettings, StandaloneSettings
 from fluxgate_operator.standalone import StandaloneGateway
 from support.client import Response, request
+from support.ports import free_port
 
 API = "apiVersion: gateway.fluxgate.io/v1alpha1\n"
 GATEWAY = (
@@ -89,7 +90,7 @@ def settings_for(folder: Path, **changes: object) -> StandaloneSettings:
     settings = StandaloneSettings(
         config_dir=config,
         state_dir=folder / "state",
-        http_port=0,
+        http_port=free_port(),
         envoy=EnvoySettings(
             concurrency=2, drain_seconds=5, back_off=BackOffSettings(first=0.01, limit=0.1)
         ),

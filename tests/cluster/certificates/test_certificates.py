@@ -51,7 +51,7 @@ async def running(
     timing = CertificateSettings(check=3600, retry=0.05)
     certificates = Certificates(kube, settings, lambda: leading, LOG, timing, clock)
     task = asyncio.create_task(certificates.run())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await certificates.ready.wait()
     yield certificates
     task.cancel()

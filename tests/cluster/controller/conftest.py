@@ -12,10 +12,10 @@ import httpx
 import pytest
 from support.client import HeaderPairs, Response, request
 from support.cluster import ControlPlane
+from support.ports import free_port
 from support.upstream import EchoUpstream
 
 from fluxgate.apikeys import digest
-from fluxgate_operator.listening import free_port
 
 API = "apiVersion: gateway.fluxgate.io/v1alpha1\n"
 KEY = "flc_service_4BnJq0xYt7bGmZpLk2VwRs9HcDfE1aXyZ012"

@@ -54,7 +54,7 @@ class World:
         """The controller's snapshots, once they are the wanted ones, else after 10 s."""
         engine = self.controller.parts.engine
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while True:
                     done = engine.reconciler.done.subscribe()
                     found = self._now()
@@ -92,7 +92,7 @@ async def world(own_control_plane: OwnControlPlane) -> AsyncIterator[World]:
     controller = Controller(settings, log, {})
     await controller.start()
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await controller.ready.wait()
         yield World(own_control_plane, controller)
     finally:

@@ -12,9 +12,8 @@ from cluster.controller.conftest import Site, constant_load
 from support.cluster import OwnControlPlane
 from support.controller import ControllerProcess, controller, envoy_of
 from support.envoy import EnvoyProcess, eventually
+from support.ports import free_port
 from support.upstream import EchoUpstream
-
-from fluxgate_operator.listening import free_port
 
 pytestmark = pytest.mark.envoy
 

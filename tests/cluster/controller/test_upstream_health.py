@@ -48,9 +48,7 @@ def test_the_leader_writes_what_another_replicas_envoy_finds(site: Site, fleet: 
             eventually(lambda: site.status("/") == 200, what="the route is served")
             assert "unhealthyTargets" not in status(site)
             fleet.stop("b")
-            found = eventually(
-                lambda: status(site).get("unhealthyTargets"), what="the status", timeout=10.0
-            )
+            found = eventually(lambda: status(site).get("unhealthyTargets"), what="the status")
         place = f"127.0.0.1:{fleet['b'].port}"
         assert found == [{"address": place, "nodes": 1, "reasons": ["CheckFailed"]}]
         table = site.plane.kubectl("get", "-n", site.namespace, "upstream", "pool")

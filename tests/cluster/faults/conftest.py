@@ -9,9 +9,8 @@ from cluster.controller.conftest import Site
 from support.cluster import ControlPlane, OwnControlPlane
 from support.cluster_processes import ClusterProcesses
 from support.fault_proxy import FaultProxy
+from support.ports import free_port
 from support.upstream import EchoUpstream
-
-from fluxgate_operator.listening import free_port
 
 
 @pytest.fixture

@@ -120,6 +120,16 @@ def lasts(met: Callable[[], float], times: int) -> None:
     )
 
 
+def _served(site: Site, path: str, running: ControllerProcess, envoy: EnvoyProcess) -> None:
+    try:
+        eventually(lambda: site.status(path) == 200, what=f"{path} is served")
+    except AssertionError as error:
+        raise AssertionError(
+            f"{error}; now {site.status(path)}; the controller: {running.stderr[-4000:]}; "
+            f"Envoy: {envoy.log[-4000:]}"
+        ) from error
+
+
 @contextmanager
 def followed(
     site: Site, proxy: FaultProxy | None, *, kubeconfig: Path | None = None
@@ -136,7 +146,7 @@ def followed(
         running = stack.enter_context(controller(kubeconfig, site.namespace, *QUICK))
         envoy = stack.enter_context(envoy_of(site.key, running))
         for path in ("/steady", "/old"):
-            eventually(lambda path=path: site.status(path) == 200, what=f"{path} is served")
+            _served(site, path, running, envoy)
         load = Load(f"http://127.0.0.1:{site.port}{'/steady'}")
         stage = Stage(site, running, envoy, load)
         running.until(lambda: running.metric("fluxgate_controller_watching") == 1, "a watch")

@@ -80,7 +80,7 @@ def test_a_kind_that_is_deleted_takes_only_its_own_along_and_comes_back(
         create(site, pool, pooled)
         eventually(lambda: site.status("/pooled") == 200, what="the pool is served")
         fragile.kubectl("delete", "crd", CRD)
-        eventually(lambda: site.status("/pooled") != 200, timeout=20, what="the pool is gone")
+        eventually(lambda: site.status("/pooled") != 200, what="the pool is gone")
         stage.controller.until(
             lambda: f"{CRD} is not installed" in stage.controller.stderr, "the log says so"
         )
@@ -88,4 +88,4 @@ def test_a_kind_that_is_deleted_takes_only_its_own_along_and_comes_back(
         stage.catches_up()
         fragile.install_crds(next(CRD_FOLDER.glob("*upstreams*")))
         create(site, pool)
-        eventually(lambda: site.status("/pooled") == 200, timeout=10, what="the pool is back")
+        eventually(lambda: site.status("/pooled") == 200, what="the pool is back")

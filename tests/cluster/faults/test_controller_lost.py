@@ -95,7 +95,7 @@ def test_a_leader_killed_while_it_writes_is_succeeded_and_nothing_is_written_twi
             )
             before = configuration(envoy)
             second.until(lambda: second.metric("fluxgate_controller_leader") == 1, "a new leader")
-            second.until(lambda: set(names) <= _written(site).keys(), "all statuses", 30)
+            second.until(lambda: set(names) <= _written(site).keys(), "all statuses")
             assert configuration(envoy) == before, "who leads is nothing to Envoy"
         after = _written(site)
         assert {name: after[name] for name in done} == done, "nothing is written twice"

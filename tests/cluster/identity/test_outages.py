@@ -20,6 +20,7 @@ from support.control_plane import ControlPlane as Plane
 from support.control_plane import control_plane as running_plane
 from support.envoy import EnvoyProcess
 from support.kubelet import Kubelet
+from support.ports import free_port
 from support.statuses import until, until_said
 from support.upstream import EchoUpstream
 
@@ -32,7 +33,6 @@ from fluxgate_operator.identity import ApiTokenReviewer, may_be_node
 from fluxgate_operator.identity.reviewer import ReviewSettings
 from fluxgate_operator.kube.access import load_access
 from fluxgate_operator.kube.client import KubeClient
-from fluxgate_operator.listening import free_port
 from fluxgate_xds.credentials import TLSFiles
 from fluxgate_xds.server import XdsServer, XdsServerSettings
 from fluxgate_xds.service import ADS
@@ -117,7 +117,7 @@ class Stream:
     async def answer(self) -> str:
         """ "served" for a response, else code and details."""
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await self.call.read()
         except grpc.aio.AioRpcError as error:
             return f"{error.code().name}: {error.details()}"
@@ -206,7 +206,7 @@ async def test_without_an_api_server_streams_stay_and_new_ones_may_try_again(
     plane, namespace = own_control_plane, "default"
     plane.new_service_account(namespace, "default")
     access = await load_access(plane.kubeconfig, None, {})
-    async with KubeClient(access, timeout=2.0) as kube, world_of(kube, tmp_path) as world:
+    async with KubeClient(access, timeout=20.0) as kube, world_of(kube, tmp_path) as world:
         world.configure(namespace)
         token = pod_in(plane, namespace, tmp_path).token(AUDIENCE)
         async with world.stream("edge", token) as stream:
@@ -255,7 +255,7 @@ async def test_an_envoy_refused_while_a_restarted_controller_cannot_ask_comes_ba
     plane, port = own_control_plane, free_port()
     plane.new_service_account("default", "default")
     access = await load_access(plane.kubeconfig, None, {})
-    async with KubeClient(access, timeout=2.0) as kube, world_of(kube, tmp_path) as world:
+    async with KubeClient(access, timeout=20.0) as kube, world_of(kube, tmp_path) as world:
         with EchoUpstream() as app:
             world.configure("default", port, app.port)
             kubelet = pod_in(plane, "default", tmp_path)
@@ -265,13 +265,13 @@ async def test_an_envoy_refused_while_a_restarted_controller_cannot_ask_comes_ba
                 await world.restart(ApiTokenReviewer(kube, settings=FORGET))
                 refused = world.plane.registry.counters.streams_refused
                 counters = world.plane.registry.counters
-                await until(lambda: counters.streams_refused >= refused + 2, 30)
+                await until(lambda: counters.streams_refused >= refused + 2)
                 assert not any(each.connected for each in world.plane.registry.nodes())
                 await _served(port)
                 await asyncio.to_thread(plane.start_api_server)
                 # Envoy tries again after at most 30 s
                 nodes = world.plane.registry.nodes
-                await until(lambda: any(each.connected for each in nodes()), 40)
+                await until(lambda: any(each.connected for each in nodes()))
 
 
 async def test_envoys_log_names_the_remedy_when_its_account_is_not_listed(
@@ -285,7 +285,7 @@ async def test_envoys_log_names_the_remedy_when_its_account_is_not_listed(
 
 
 async def _served(port: int) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(20):
+    async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(60):
         while True:
             with contextlib.suppress(httpx.TransportError):
                 if (await client.get(f"http://127.0.0.1:{port}/")).status_code == 200:

@@ -77,7 +77,7 @@ spec: {{listeners: [{{name: http, port: 8080}}], allowedServiceAccounts: {spec.g
                 f"/{ADS}/DeltaAggregatedResources",
                 request_serializer=discovery_v3.DeltaDiscoveryRequest.SerializeToString,
                 response_deserializer=discovery_v3.DeltaDiscoveryResponse.FromString,
-            )(metadata=metadata, timeout=20)
+            )(metadata=metadata, timeout=60)
             await call.write(request)
             try:
                 answer = await call.read()

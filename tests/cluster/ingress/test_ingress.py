@@ -22,8 +22,7 @@ from support.client import request
 from support.cluster import ControlPlane
 from support.controller import controller, envoy_of
 from support.envoy import eventually
-
-from fluxgate_operator.listening import free_port
+from support.ports import free_port
 
 pytestmark = pytest.mark.envoy
 
@@ -140,7 +139,7 @@ class Shop:
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         with (
-            socket.create_connection(("127.0.0.1", self.tls_port), timeout=5) as raw,
+            socket.create_connection(("127.0.0.1", self.tls_port), timeout=60) as raw,
             context.wrap_socket(raw, server_hostname=name) as secured,
         ):
             shown = secured.getpeercert(binary_form=True)

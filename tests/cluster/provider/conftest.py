@@ -46,7 +46,7 @@ class Watched:
         found = self.store.freeze().objects.get(kind, {})
         return {ref.name for ref in found if ref.namespace == namespace}
 
-    async def until(self, holds: Callable[[], object], seconds: float = 20.0) -> None:
+    async def until(self, holds: Callable[[], object], seconds: float = 60.0) -> None:
         """Wait until something holds; looked at after every change, and now and then."""
         try:
             async with asyncio.timeout(seconds):
@@ -97,7 +97,7 @@ def start() -> Start:
             try:
                 if wait:
                     loaded: Awaitable[None] = provider.loaded()
-                    await asyncio.wait_for(loaded, 30)
+                    await asyncio.wait_for(loaded, 60)
                 yield Watched(provider, store, news, answers)
             finally:
                 running.cancel()

@@ -75,12 +75,12 @@ async def changes_meanwhile(kube, namespace):
 
 
 async def caught_up(watched, namespace):
-    await watched.until(lambda: watched.names("Upstream", namespace) == {"new"}, 30)
+    await watched.until(lambda: watched.names("Upstream", namespace) == {"new"})
 
 
 async def still_follows(watched, kube, namespace):
     await kube.create(UPSTREAMS, namespace, upstream("later"))
-    await watched.until(lambda: watched.has("Upstream", namespace, "later"), 30)
+    await watched.until(lambda: watched.has("Upstream", namespace, "later"))
 
 
 @pytest.fixture
@@ -288,7 +288,7 @@ async def test_a_paused_etcd_is_waited_for(start, own_control_plane):
             plane.pause("etcd")
             changing = asyncio.create_task(changes_meanwhile(kube, namespace))
             watched.provider.resync("the test asks for it")
-            await watched.until(lambda: "Upstream" in watched.provider.health().problems, 30)
+            await watched.until(lambda: "Upstream" in watched.provider.health().problems)
             assert watched.names("Upstream", namespace) == {"old"}
             plane.resume("etcd")
             await changing
@@ -305,9 +305,9 @@ async def test_a_kind_that_goes_and_comes_back_is_followed(start, own_control_pl
             await watched.until(lambda: watched.provider.health().watching)
             await asyncio.to_thread(plane.kubectl, "delete", "crd", name)
             await watched.until(lambda: not watched.names("Upstream", namespace))
-            await watched.until(lambda: "Upstream" in watched.provider.health().problems, 30)
+            await watched.until(lambda: "Upstream" in watched.provider.health().problems)
             await asyncio.to_thread(plane.install_crds)
             await kube.create(UPSTREAMS, namespace, upstream("new"))
             await caught_up(watched, namespace)
-            await watched.until(lambda: not watched.provider.health().problems, 30)
+            await watched.until(lambda: not watched.provider.health().problems)
             await still_follows(watched, kube, namespace)

@@ -70,7 +70,7 @@ async def test_it_ends_when_its_parent_is_killed(control_plane):
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )  # fmt: skip
     try:
-        await asyncio.wait_for(parent.stdout.readline(), 30)
+        await asyncio.wait_for(parent.stdout.readline(), 60)
         (kopf,) = kopf_processes(psutil.Process(parent.pid))
         descriptor = os.pidfd_open(kopf.pid)
         os.kill(kopf.pid, signal.SIGSTOP)  # it cannot see the end of its stdin
@@ -98,14 +98,14 @@ async def test_nothing_is_lost_while_nobody_reads(control_plane, kube, namespace
     )
     running = asyncio.create_task(watcher.run())
     try:
-        await asyncio.wait_for(told_something.wait(), 30)
+        await asyncio.wait_for(told_something.wait(), 60)
         for name in sorted(expected):  # 2 MB: more than the pipe and the reader hold
             large = upstream(name)
             large["metadata"]["annotations"] = {"example.com/padding": PADDING}
             await kube.create(UPSTREAMS, namespace, large)
         assert not names
         reading.set()
-        await asyncio.wait_for(complete.wait(), 30)
+        await asyncio.wait_for(complete.wait(), 60)
         assert watcher.restarts == 0
     finally:
         running.cancel()

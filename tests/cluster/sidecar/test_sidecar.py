@@ -21,13 +21,13 @@ from support.control_plane import ControlPlane as Plane
 from support.control_plane import control_plane as running_plane
 from support.envoy import envoy_binary
 from support.kubelet import Kubelet
+from support.ports import free_port
 from support.upstream import EchoUpstream
 
 from fluxgate_operator.certificates import Certificates
 from fluxgate_operator.controller.no_envoy import NoValidator
 from fluxgate_operator.identity import ApiTokenReviewer, may_be_node
 from fluxgate_operator.kube.client import KubeClient
-from fluxgate_operator.listening import free_port
 from fluxgate_operator.settings import ControllerSettings
 from fluxgate_operator.sidecar import SidecarSettings
 from fluxgate_operator.webhooks import Webhooks, webhook_configurations
@@ -75,7 +75,7 @@ async def world(
     )
     certificates = Certificates(kube, settings, lambda: True, LOG)
     work = [asyncio.create_task(certificates.run())]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await certificates.ready.wait()
     async with contextlib.AsyncExitStack() as stack:
         plane: Plane
@@ -121,7 +121,7 @@ def _only_in(document: dict[str, Any], namespace: str) -> None:
 
 async def _until_called(control_plane: ControlPlane, namespace: str) -> None:
     """The API server takes a moment to know a new configuration and its caBundle."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             pod = _pod("probe", namespace, gateway="nowhere")
             try:
@@ -201,7 +201,7 @@ async def sidecar_of(world: World, kubelet: Kubelet, folder: Path) -> AsyncItera
         yield
     finally:
         envoy.terminate()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await envoy.wait()
 
 
@@ -231,7 +231,7 @@ async def test_a_stream_whose_token_expires_is_taken_up_with_the_next_and_nothin
         async with sidecar_of(world, kubelet, tmp_path), httpx.AsyncClient(trust_env=False) as ask:
             await _answers(port, tmp_path)
             fresh = await asyncio.to_thread(kubelet.project, "fluxgate-sidecar")
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while world.reviewer.seen[-1] != fresh:
                     assert (await ask.get(f"http://127.0.0.1:{port}/")).status_code == 200
             assert world.reviewer.seen[0] != fresh
@@ -264,13 +264,13 @@ async def test_drain_closes_connections_and_waits_for_no_more_than_it_must(
 
 
 async def _answers(port: int, folder: Path) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(20):
+    async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(60):
         while True:
             with contextlib.suppress(httpx.TransportError):
                 if (await client.get(f"http://127.0.0.1:{port}/")).status_code == 200:
                     return
             await asyncio.sleep(0.05)
-            if "critical" in (text := (folder / "log").read_text()) or "error" in text:
+            if "][critical][" in (text := (folder / "log").read_text()) or "][error][" in text:
                 raise AssertionError(text[-1500:])
 
 

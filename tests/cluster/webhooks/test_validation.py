@@ -18,10 +18,10 @@ import yaml
 from support.cluster import ClusterError, ControlPlane
 from support.controller import ControllerProcess, controller
 from support.fluxgate_run import COMMAND, environment
+from support.ports import free_port
 
 from fluxgate_operator.certificates import Certificates
 from fluxgate_operator.kube.client import KubeClient
-from fluxgate_operator.listening import free_port
 from fluxgate_operator.settings import ControllerSettings
 from fluxgate_operator.sidecar import SidecarSettings
 from fluxgate_operator.webhooks import Webhooks, webhook_configurations
@@ -82,7 +82,7 @@ class Site:
         """Wait until every living replica serves the Route, as its status says."""
         self.plane.kubectl(
             "wait", "-n", self.namespace, "--for=condition=Accepted", f"{ROUTES}/{name}",
-            "--timeout=20s",
+            "--timeout=60s",
         )  # fmt: skip
 
     def ask(self, number: int) -> None:
@@ -115,7 +115,7 @@ class Site:
         return [each["message"] for each in json.loads(done.stdout)["findings"]]
 
 
-def until(condition: Callable[[], object], seconds: float = 20) -> None:
+def until(condition: Callable[[], object], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     last: object = None
     while time.monotonic() < deadline:
@@ -221,7 +221,7 @@ def test_what_became_wrong_by_others_can_still_be_labelled_repaired_and_deleted(
     site.plane.kubectl("delete", *target, "--wait=false")
     none = json.dumps({"metadata": {"finalizers": None}})
     site.plane.kubectl("patch", *target, "--type=merge", "-p", none)
-    site.plane.kubectl("wait", *target, "--for=delete", "--timeout=10s")
+    site.plane.kubectl("wait", *target, "--for=delete", "--timeout=60s")
 
 
 def test_a_dry_run_leaves_nothing_behind(site: Site):
@@ -251,7 +251,7 @@ def test_without_any_controller_objects_are_stored_changed_and_deleted(site: Sit
         process.terminate()
     site.create(site.route("second", "/cart"))
     site.plane.kubectl("label", "-n", site.namespace, f"{ROUTES}/second", "team=shop")
-    site.plane.kubectl("delete", "-n", site.namespace, f"{ROUTES}/second", "--timeout=10s")
+    site.plane.kubectl("delete", "-n", site.namespace, f"{ROUTES}/second", "--timeout=60s")
 
 
 async def test_while_a_controller_starts_it_says_that_it_did_not_look_and_gives_no_sidecar(
@@ -265,7 +265,7 @@ async def test_while_a_controller_starts_it_says_that_it_did_not_look_and_gives_
     work = [asyncio.create_task(each.run()) for each in (certificates, webhooks)]
     name = f"ctl-{namespace}-{namespace}"
     try:
-        await asyncio.wait_for(webhooks.serving.wait(), 20)
+        await asyncio.wait_for(webhooks.serving.wait(), 60)
         await asyncio.to_thread(configure, control_plane, name, namespace, webhooks.port)
         certificates.poke()
         site = Site(control_plane, namespace, [])

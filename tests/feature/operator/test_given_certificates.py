@@ -85,13 +85,13 @@ class Servers:
 
     async def show(self, wanted: bytes) -> None:
         """Wait until all show this one."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while await self.shown() != {wanted}:  # noqa: ASYNC110 - nobody tells of a handshake
                 await asyncio.sleep(0.02)
 
 
 def _shown(port: int) -> bytes:
-    text = ssl.get_server_certificate(("127.0.0.1", port), timeout=5)
+    text = ssl.get_server_certificate(("127.0.0.1", port), timeout=60)
     parsed = x509.load_pem_x509_certificate(text.encode())
     return parsed.fingerprint(parsed.signature_hash_algorithm)  # type: ignore[arg-type]
 
@@ -119,7 +119,7 @@ async def certificates_in(folder: Path) -> AsyncIterator[Certificates]:
 @contextlib.asynccontextmanager
 async def serving(folder: Path) -> AsyncIterator[Servers]:
     async with certificates_in(folder) as certificates:
-        await asyncio.wait_for(certificates.ready.wait(), 10)
+        await asyncio.wait_for(certificates.ready.wait(), 60)
         xds = XdsServerSettings(port=0, tls=certificates.server_tls())
         settings = ControllerSettings("gateways", "replica-0", tls_dir=folder, webhook_port=0)
         sidecar = cast("SidecarSettings", None)  # nobody asks for one here
@@ -128,7 +128,7 @@ async def serving(folder: Path) -> AsyncIterator[Servers]:
         )
         async with running_plane(NoValidator("none"), xds) as plane:
             task = asyncio.create_task(webhooks.run())
-            await asyncio.wait_for(webhooks.serving.wait(), 10)
+            await asyncio.wait_for(webhooks.serving.wait(), 60)
             try:
                 yield Servers(certificates, plane.port, webhooks.port)
             finally:
@@ -246,11 +246,11 @@ async def test_a_controller_that_starts_without_them_says_so_and_waits(volume: S
             assert line["serving"] == "not before there is one"
             assert not certificates.ready.is_set()
             volume.put(secret())
-            await asyncio.wait_for(certificates.ready.wait(), 10)
+            await asyncio.wait_for(certificates.ready.wait(), 60)
 
 
 async def _warning(logs: list[Any]) -> dict[str, Any]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             for each in logs:
                 if each["log_level"] == "warning":

@@ -19,7 +19,7 @@ def main() -> None:
         call = channel.unary_unary(method)
         try:
             # a route that does not forward ends a call that waits for readiness, too
-            answer = call(word.encode(), wait_for_ready=True, timeout=20).decode()
+            answer = call(word.encode(), wait_for_ready=True, timeout=60).decode()
         except grpc.RpcError as error:
             answer = error.code().name
         print(answer, flush=True)

@@ -110,7 +110,7 @@ def open_delta(channel: grpc.aio.Channel) -> Any:
 
 
 async def when(registry: NodeRegistry, condition: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             changed = registry.changed()
             if condition():
@@ -274,10 +274,10 @@ async def test_stopping_ends_hanging_streams_so_that_clients_go_elsewhere(tmp_pa
         stream = open_delta(channel)
         await stream.write(first(CLUSTER))
         await when(running.registry, running.registry.nodes)
-        stopping = asyncio.create_task(running.server.stop(5.0))
+        stopping = asyncio.create_task(running.server.stop(600.0))
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stream.read()
-        await asyncio.wait_for(stopping, 4)
+        await asyncio.wait_for(stopping, 60)
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 

@@ -86,7 +86,7 @@ class RoutingGateway:
         """Status and route name for each request, sent one after the other over one connection."""
         found = []
         address = ("127.0.0.1", self._ports[listener])
-        with socket.create_connection(address, timeout=20) as connection:
+        with socket.create_connection(address, timeout=60) as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with connection.makefile("rb") as answers:
                 for sent in requests:

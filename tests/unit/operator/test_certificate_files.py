@@ -46,7 +46,7 @@ class Watched:
         return found.data["tls.crt"].reveal() if "tls.crt" in found.data else b""
 
     async def until(self, pair: Pair) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self.certificate != pair.certificate:
                 await self.changed.wait()
                 self.changed.clear()

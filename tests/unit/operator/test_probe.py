@@ -89,7 +89,7 @@ def answer(version: str, more: str = "", body: str = "") -> bytes:
 
 
 async def prove(prober: Prober, wanted: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await prober.prove(lambda version: version == wanted)
 
 

@@ -57,7 +57,7 @@ class Folder:
         return [str(problem) for problem in self.provider.problems]
 
     async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not condition():
                 self._event.clear()
                 await self._event.wait()
@@ -428,7 +428,7 @@ async def test_settled_includes_a_folder_that_was_just_made_and_filled(folder: F
 
 async def test_settled_returns_at_once_when_nothing_was_written(folder: Folder) -> None:
     async with folder.watched():
-        await asyncio.wait_for(folder.provider.settled(), 1)
+        await asyncio.wait_for(folder.provider.settled(), 60)
 
 
 async def test_everyone_who_asks_at_the_same_time_is_answered(folder: Folder) -> None:
@@ -453,8 +453,8 @@ async def test_whoever_waits_is_answered_when_following_ends(folder: Folder) -> 
         folder.write("a.yaml", LARGE + upstream("a"))
         asked = asyncio.ensure_future(folder.provider.settled())
         await asyncio.sleep(0)
-    await asyncio.wait_for(asked, 1)
-    await asyncio.wait_for(folder.provider.settled(), 1)
+    await asyncio.wait_for(asked, 60)
+    await asyncio.wait_for(folder.provider.settled(), 60)
 
 
 def queue_limit() -> int:

@@ -93,7 +93,7 @@ class World:
             await asyncio.gather(task, return_exceptions=True)
 
     async def turn(self) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await self.reconciler.done.wait()
 
 

@@ -133,7 +133,7 @@ async def test_what_rests_is_told_when_its_time_has_come_without_further_news() 
     await made.told.wait()
     made.told.clear()
     made.book.put(ONE, {})
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await made.told.wait()
     assert made.says() is None
     task.cancel()

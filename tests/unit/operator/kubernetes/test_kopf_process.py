@@ -78,7 +78,7 @@ def test_it_ends_with_its_stdin_and_an_interrupt_is_not_its_business(process, tm
         first.close()
         for _ in range(3):  # it goes on trying
             mute.accept()[0].close()
-        out, err = process.communicate(timeout=10)  # closes its stdin
+        out, err = process.communicate(timeout=60)  # closes its stdin
     assert (process.returncode, out, err) == (0, b"", b"")
 
 

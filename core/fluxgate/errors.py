@@ -11,6 +11,7 @@ cannot be parsed at all, and broken invariants.
     │   ├── ResourceExistsError
     │   ├── ResourceConflictError        it changed meanwhile
     │   └── ResourceStoreUnavailableError  no answer; a write may have been made
+    ├── IdentityUnavailableError nobody can say now whose a token is
     ├── ApiKeyFormatError        a presented or configured API key is malformed
     └── InconsistentSnapshotError  a snapshot refers to resources it does not hold
 """
@@ -82,6 +83,10 @@ class ResourceStoreUnavailableError(ResourceClientError):
     def __init__(self, subject: str, message: str, retry_after: float | None = None) -> None:
         self.retry_after = retry_after
         super().__init__(subject, message)
+
+
+class IdentityUnavailableError(FluxGateError):
+    """The API server did not say whose a token is, or what it allows; it may by and by."""
 
 
 class ApiKeyFormatError(FluxGateError):

@@ -8,8 +8,10 @@ of the command line wire them together through these protocols. Plain data and p
 ``resources``    reading and writing objects, in a cluster or in a folder
 ``plane``        a running control plane, as the admin API sees it
 ``trial``        what a change would do, tried without storing it
+``identity``     who calls by a token of the cluster's, and what it may do
 """
 
+from fluxgate.ports.identity import ClusterIdentities, ClusterIdentity
 from fluxgate.ports.nodes import Nack, NodeReader, NodeState, SnapshotSink, SyncState, TypeState
 from fluxgate.ports.plane import (
     ControlPlane,
@@ -31,6 +33,8 @@ from fluxgate.ports.trial import (
 
 __all__ = [
     "ChangeType",
+    "ClusterIdentities",
+    "ClusterIdentity",
     "ControlPlane",
     "Difference",
     "EnvoyChange",

@@ -47,7 +47,8 @@ class RemoteNode:
 
     ``version`` is the snapshot it is proven to serve, empty for none. ``connected_at`` is by
     our clock (seconds since the epoch), ``connection`` tells its connections apart. ``lag``
-    says why it does not serve the newest snapshot its replica knows.
+    says why it does not serve the newest snapshot its replica knows, ``error`` what it rejects.
+    ``agent`` is its own name and version, ``last_seen`` when its replica last heard news of it.
     """
 
     replica: str
@@ -57,6 +58,9 @@ class RemoteNode:
     connected_at: float
     connection: str
     lag: str = ""
+    error: str = ""
+    agent: str = ""
+    last_seen: float = 0.0
 
 
 class RemoteNodes(Protocol):
@@ -223,6 +227,21 @@ class PropagationTracker:
         """The nodes connected to this replica that ask for a gateway there is."""
         return tuple(self._connected())
 
+    def everybody(self) -> tuple[tuple[NodeState, ...], tuple[RemoteNode, ...]]:
+        """Every node, connected or lately gone, each by its newest connection: ours, and others'."""
+        local, remote = self._reader.nodes(), self._remotes.nodes()
+        newest = {_key(node): node for node in local}
+        theirs: dict[_Key, RemoteNode] = {}
+        for other in remote:
+            key = (other.gateway, other.id)
+            own, known = newest.get(key), theirs.get(key)
+            if own is not None and own.connected and own.connected_at >= other.connected_at:
+                continue
+            if known is None or known.connected_at < other.connected_at:
+                theirs[key] = other
+        mine = tuple(node for key, node in newest.items() if key not in theirs)
+        return mine, tuple(theirs.values())
+
     def _connected(self) -> list[NodeState]:
         current = self._reconciler.current
         gateways = current.built.snapshots.keys() if current is not None else ()
@@ -328,16 +347,7 @@ class PropagationTracker:
 
     def lag_of(self, node: NodeState) -> Lag:
         """Why a node does not serve the newest snapshot."""
-        rejected = {
-            url: state.nack
-            for url, state in node.types.items()
-            if state.state is SyncState.REJECTED and state.nack is not None
-        }
-        if rejected:
-            words = "; ".join(
-                f"{typeurl.short(url)}: {concise(nack.message)}"
-                for url, nack in sorted(rejected.items())
-            )
+        if words := rejected_words(node):
             return Lag(node.id, LagReason.REJECTED, f"Envoy rejects it: {words}")
         pending = sorted(
             typeurl.short(url)
@@ -360,6 +370,18 @@ class PropagationTracker:
             LagReason.NOT_SERVING,
             f"acknowledged, but {behind} of {total} workers do not answer with it yet",
         )
+
+
+def rejected_words(node: NodeState) -> str:
+    """What a node rejects, in its own words, by type; empty when it is nothing."""
+    rejected = {
+        url: state.nack
+        for url, state in node.types.items()
+        if state.state is SyncState.REJECTED and state.nack is not None
+    }
+    return "; ".join(
+        f"{typeurl.short(url)}: {concise(nack.message)}" for url, nack in sorted(rejected.items())
+    )
 
 
 def _remote_lag(node: RemoteNode) -> Lag:

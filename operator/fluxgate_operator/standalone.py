@@ -12,7 +12,8 @@ from structlog.typing import FilteringBoundLogger
 
 from fluxgate.ir import Gateway
 from fluxgate.ports import Propagation
-from fluxgate.resources import Object
+from fluxgate.resources import Object, ObjectRef
+from fluxgate.status import ObjectStatus
 from fluxgate_operator.collector import collector_paused, release_collector, settle_collector
 from fluxgate_operator.engine import Engine
 from fluxgate_operator.envoy.locate import locate_envoy
@@ -24,6 +25,7 @@ from fluxgate_operator.listener_guard import ListenerGuard
 from fluxgate_operator.listening import free_port, urls_of, with_http_port
 from fluxgate_operator.own_bootstrap import FLEET, OwnBootstrap
 from fluxgate_operator.pipeline import CachedPipeline
+from fluxgate_operator.plane import EnginePlane, FolderSight
 from fluxgate_operator.problem_log import ProblemLog
 from fluxgate_operator.problems import FileProblem
 from fluxgate_operator.providers.certificate_files import CertificateFileReader
@@ -85,6 +87,9 @@ class StandaloneGateway:
         self._files = CertificateFileReader(self.store, self.reconciler.poke)
         self._book = StatusBook(self.reconciler, self.tracker)
         self.health = HealthBook()
+        self.plane = EnginePlane(
+            self._engine, self._statuses, self.health, FolderSight(self.provider)
+        )
         self._supervisor = EnvoySupervisor(
             self._binary,
             replace(settings.envoy, concurrency=self._bootstrap.workers),
@@ -155,11 +160,8 @@ class StandaloneGateway:
     def status(self) -> StandaloneStatus:
         """Everything at this moment."""
         turn = self.reconciler.current
-        rejections = dict(self.isolator.runtime_rejections)
         gateway = self.gateways.get(FLEET)
-        if gateway is not None and self._guard.problems:
-            rejections[gateway.origin] = "; ".join(sorted(self._guard.problems.values()))
-        objects = self._book.statuses(rejections)
+        objects = self._statuses()
         files = {ref: place for ref in objects if (place := self.provider.file_of(ref))}
         revision = self.store.revision
         return StandaloneStatus(
@@ -175,6 +177,13 @@ class StandaloneGateway:
             envoy=self._supervisor.status,
             failure=self.reconciler.failure,
         )
+
+    def _statuses(self) -> Mapping[ObjectRef, ObjectStatus]:
+        rejections = dict(self.isolator.runtime_rejections)
+        gateway = self.gateways.get(FLEET)
+        if gateway is not None and self._guard.problems:
+            rejections[gateway.origin] = "; ".join(sorted(self._guard.problems.values()))
+        return self._book.statuses(rejections)
 
     def _poke(self) -> None:
         self._files.refresh()

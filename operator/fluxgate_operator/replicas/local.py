@@ -5,7 +5,7 @@ from __future__ import annotations
 from fluxgate_operator.health import HealthBook
 from fluxgate_operator.isolation import Isolator
 from fluxgate_operator.notify import Signal
-from fluxgate_operator.propagation import PropagationTracker
+from fluxgate_operator.propagation import PropagationTracker, rejected_words
 from fluxgate_operator.reconciler import Reconciler
 from fluxgate_operator.replicas.report import Report, ReportedNode
 
@@ -42,7 +42,17 @@ class LocalReport:
             lag = self._tracker.lag_of(node).message if behind else ""
             connection = repr(node.connected_at)
             nodes.append(
-                ReportedNode(node.id, node.gateway, connection, node.connected_at, version, lag)
+                ReportedNode(
+                    node.id,
+                    node.gateway,
+                    connection,
+                    node.connected_at,
+                    version,
+                    lag,
+                    rejected_words(node),
+                    node.user_agent,
+                    node.last_seen,
+                )
             )
         return Report(
             tuple(nodes),

@@ -94,6 +94,9 @@ class Replicas:
                 node.connected_at,
                 node.connection,
                 node.lag,
+                node.error,
+                node.agent,
+                node.last_seen,
             )
             for peer, report in (*self._lingering.items(), *self._reports.items())
             for node in report.nodes

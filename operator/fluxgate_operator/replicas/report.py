@@ -24,7 +24,9 @@ class ReportedNode:
 
     ``version`` is the snapshot it is proven to serve. ``connected_at`` is by the clock of
     whoever holds this object (seconds since the epoch); on the wire it is an age, since clocks
-    of machines differ. ``connection`` is opaque and changes with every connection.
+    of machines differ. ``connection`` is opaque and changes with every connection. ``agent`` is the
+    node's own name and version, ``error`` what it rejects. ``last_seen`` travels as an age, too, and
+    is no news by itself.
     """
 
     id: str
@@ -33,6 +35,9 @@ class ReportedNode:
     connected_at: float
     version: str
     lag: str = ""
+    error: str = ""
+    agent: str = ""
+    last_seen: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,9 @@ def encode(replica: str, report: Report, now: float) -> bytes:
                 "connectedSeconds": max(0.0, now - node.connected_at),
                 "version": node.version,
                 "lag": node.lag,
+                "error": node.error,
+                "agent": node.agent,
+                "seenSeconds": max(0.0, now - node.last_seen),
             }
             for node in report.nodes
         ],
@@ -121,6 +129,9 @@ def _node(document: Mapping[str, Any], now: float) -> ReportedNode:
         now - float(document["connectedSeconds"]),
         str(document["version"]),
         str(document.get("lag", "")),
+        str(document.get("error", "")),
+        str(document.get("agent", "")),
+        now - float(document.get("seenSeconds", 0.0)),
     )
 
 

@@ -31,6 +31,7 @@ from fluxgate_operator.kube.types import (
     SERVICES,
     KubeType,
 )
+from fluxgate_operator.notify import Signal
 from fluxgate_operator.providers.kubernetes.back_off import BackOffs
 from fluxgate_operator.providers.kubernetes.endpoints import (
     EndpointsTable,
@@ -100,6 +101,8 @@ class KubernetesProvider:
         self._feeds = self._make_feeds(intakes)
         self._loaded = asyncio.Event()
         self._told = (-1, -1)
+        self.heard = Signal()
+        """Notified after any news, also those that change nothing: :meth:`facts` may say more."""
         self._watcher = KopfWatcher(
             access,
             [*self._feeds, SECRETS],
@@ -241,6 +244,7 @@ class KubernetesProvider:
             finally:
                 if self._loaded.is_set():
                     self.settle()
+                self.heard.notify()
             pauses = iter(BackOffs(_RETRY_SECONDS))
             self._succeeded(feed)
 
@@ -310,6 +314,7 @@ class KubernetesProvider:
                 began = time.perf_counter()
         if news and self._loaded.is_set():
             self.settle()
+        self.heard.notify()
 
     def _tell(self, told: Told) -> bool:
         """Returns whether it was news."""

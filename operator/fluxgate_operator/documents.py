@@ -74,7 +74,7 @@ def read_documents(
     Raises :class:`DocumentError` when nothing of the file can be read at all: it is
     too large, empty, or not UTF-8.
     """
-    text = _decode(data)
+    text = decode(data)
     if is_json:
         return _read_json(text)
     documents: list[Document] = []
@@ -83,13 +83,14 @@ def read_documents(
         if count >= MAX_DOCUMENTS:
             raise DocumentError(f"more than {MAX_DOCUMENTS:,} documents in one file")
         try:
-            documents.extend(_read_yaml(chunk, offset))
+            documents.extend(read_yaml(chunk, offset))
         except DocumentError as error:
             errors.append(error)
     return documents, errors
 
 
-def _decode(data: bytes) -> str:
+def decode(data: bytes) -> str:
+    """The text of a file. Raises :class:`DocumentError` when it is too large, empty, or not UTF-8."""
     if len(data) > MAX_FILE_BYTES:
         raise DocumentError(
             f"the file has {len(data):,} bytes; at most {MAX_FILE_BYTES:,} are read"
@@ -106,21 +107,31 @@ def _decode(data: bytes) -> str:
         raise DocumentError(f"not UTF-8: byte 0x{byte:02x} is not text", line, column) from None
 
 
-def _split(text: str) -> Iterator[tuple[int, str]]:
-    """(lines before it, text) of every document that says anything."""
+def spans(text: str) -> list[tuple[int, int]]:
+    """Where the parts of a file begin and end, each with the ``---`` it begins with."""
     starts = [match.start() for match in _MARKER.finditer(text)]
     if not starts or starts[0] != 0:
         starts.insert(0, 0)
+    return list(zip(starts, [*starts[1:], len(text)], strict=True))
+
+
+def says_nothing(part: str) -> bool:
+    """Whether a part holds no document, only blanks, comments and directives."""
+    return _NOTHING.match(part.removeprefix("---")) is not None
+
+
+def _split(text: str) -> Iterator[tuple[int, str]]:
+    """(lines before it, text) of every document that says anything."""
     line = 0
-    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+    for start, end in spans(text):
         chunk = text[start:end]
-        body = chunk.removeprefix("---")
-        if not _NOTHING.match(body):
+        if not says_nothing(chunk):
             yield line, chunk
         line += chunk.count("\n")
 
 
-def _read_yaml(text: str, offset: int) -> Iterator[Document]:
+def read_yaml(text: str, offset: int = 0) -> Iterator[Document]:
+    """The documents of one part, ``offset`` lines below the top. Raises :class:`DocumentError`."""
     try:
         loader = yaml.CSafeLoader(text)
     except yaml.YAMLError as error:

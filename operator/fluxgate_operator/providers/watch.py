@@ -98,8 +98,12 @@ class FolderWatch:
         """
         while True:
             await self._stir()
-            found = self._sum_up(list(self._pending()))
-            yield Changes(found.files | self._overdue(), found.everything)
+            yield self.known()
+
+    def known(self) -> Changes:
+        """What the kernel knows at this moment and nobody has asked for; waits for nothing."""
+        found = self._sum_up(list(self._pending()))
+        return Changes(found.files | self._overdue(), found.everything)
 
     def nudge(self) -> None:
         """Let :meth:`changes` go through its next round without waiting for an event."""

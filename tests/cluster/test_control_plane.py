@@ -38,6 +38,7 @@ async def test_a_service_account_has_only_the_rights_it_was_given(
             f"--serviceaccount={namespace}:reader",
             f"--namespace={namespace}",
         )
+        control_plane.wait_for_right(namespace, "reader", "list", "configmaps")
         assert (await client.list(CONFIG_MAPS, namespace)).resource_version
         with pytest.raises(ForbiddenError):
             await client.list(NAMESPACES)

@@ -145,11 +145,44 @@ class ControlPlane:
     def audit_events(self, user: str = "") -> list[dict[str, Any]]:
         """What was asked so far, optionally by one user (``system:serviceaccount:ns:name``).
 
-        An event is written right after its answer was sent: wait for the last one you expect.
+        An event is written right after its answer was sent, so a question of our own is asked and
+        waited for first; what was answered just before may still be on its way on a busy machine:
+        wait for the last one you expect.
         """
-        with self.audit_log.open() as lines:
-            events = [json.loads(line) for line in lines if line.endswith("\n")]
+        own = f"/version?audit={secrets.token_hex(8)}"
+        self.request("GET", own)
+        deadline = time.monotonic() + 60
+        while own not in (text := self.audit_log.read_text()):
+            if time.monotonic() > deadline:
+                raise ClusterError(f"{own} is not in {self.audit_log}")
+            time.sleep(0.005)
+        lines = (line for line in text.splitlines(keepends=True) if line.endswith("\n"))
+        events = [json.loads(line) for line in lines if '"/version?audit=' not in line]
         return [each for each in events if not user or each["user"].get("username") == user]
+
+    def wait_for_right(
+        self, namespace: str, service_account: str, verb: str, resource: str, group: str = ""
+    ) -> None:
+        """Return when the API server knows a right in a namespace that was just given.
+
+        It learns of Roles and RoleBindings by watches, like everybody else.
+        """
+        spec = {
+            "user": f"system:serviceaccount:{namespace}:{service_account}",
+            "groups": [f"system:serviceaccounts:{namespace}", "system:serviceaccounts"],
+            "resourceAttributes": {
+                "namespace": namespace,
+                "verb": verb,
+                "group": group,
+                **dict(zip(("resource", "subresource"), resource.split("/"), strict=False)),
+            },
+        }
+        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        deadline = time.monotonic() + 60
+        while not self.request("POST", path, {"spec": spec})["status"]["allowed"]:
+            if time.monotonic() > deadline:
+                raise ClusterError(f"{service_account} may not {verb} {resource}")
+            time.sleep(0.02)
 
     def install_crds(self, folder: Path = CRD_FOLDER) -> None:
         """Apply the CRDs and wait until their kinds are served."""

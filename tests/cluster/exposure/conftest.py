@@ -78,6 +78,9 @@ class Fleet:
                 ],
             },
         )
+        for (group, resource), verbs in rights.items():
+            for verb in verbs:
+                self.plane.wait_for_right(self.namespace, "exposer", verb, resource, group)
 
     def start(self) -> None:
         """Make the parts anew, as a new leader has them."""

@@ -1,0 +1,8 @@
+"""Every table there is: importing this module names them all to SQLAlchemy."""
+
+from __future__ import annotations
+
+from fluxgate_admin.db.base import Table
+
+METADATA = Table.metadata
+"""What the migrations, run to the head, have to make; a test compares them."""

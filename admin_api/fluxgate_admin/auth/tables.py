@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from fluxgate_admin.db.base import Table, UtcTime
@@ -26,7 +26,7 @@ class AdminKey(Table):
     hash: Mapped[str] = mapped_column(String(64), unique=True)
     prefix: Mapped[str] = mapped_column(String(40))
     last_four: Mapped[str] = mapped_column(String(4))
-    signing_secret: Mapped[bytes] = mapped_column(LargeBinary)
+    signing_secret: Mapped[str] = mapped_column(Text)
     scopes: Mapped[list[str]] = mapped_column(JSON)
     namespaces: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     allowed_addresses: Mapped[list[str]] = mapped_column(JSON)
@@ -52,10 +52,22 @@ class AdminNonce(Table):
 
 
 class AdminAccount(Table):
-    """An OAuth2 client or a service account: both get tokens for their secret."""
+    """An OAuth2 client or a service account: both get tokens for their secret.
+
+    A ``client_id`` belongs to one that is not revoked; after that another may have it.
+    """
 
     __tablename__ = "admin_accounts"
-    __table_args__ = (UniqueConstraint("organisation", "client_id"),)
+    __table_args__ = (
+        Index(
+            "uq_admin_accounts_organisation_client_id",
+            "organisation",
+            "client_id",
+            unique=True,
+            sqlite_where=text("revoked_at IS NULL"),
+            postgresql_where=text("revoked_at IS NULL"),
+        ),
+    )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     kind: Mapped[str] = mapped_column(String(20))
@@ -79,10 +91,11 @@ class AdminToken(Table):
     """
 
     __tablename__ = "admin_tokens"
-    __table_args__ = (Index("ix_admin_tokens_account_id", "account_id"),)
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
-    account_id: Mapped[str] = mapped_column(ForeignKey("admin_accounts.id", ondelete="CASCADE"))
+    account_id: Mapped[str] = mapped_column(
+        ForeignKey("admin_accounts.id", ondelete="CASCADE"), index=True
+    )
     family: Mapped[str] = mapped_column(String(40), index=True)
     family_at: Mapped[dt.datetime] = mapped_column(UtcTime)
     issued_at: Mapped[dt.datetime] = mapped_column(UtcTime)
@@ -97,5 +110,5 @@ class AdminSigningKey(Table):
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     public_key: Mapped[dict[str, str]] = mapped_column(JSON)
-    private_key: Mapped[bytes] = mapped_column(LargeBinary)
+    private_key: Mapped[str] = mapped_column(Text)
     created_at: Mapped[dt.datetime] = mapped_column(UtcTime)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from fluxgate_admin.auth import tables as credentials
 from fluxgate_admin.db.base import Table
+
+__all__ = ["METADATA", "credentials"]
 
 METADATA = Table.metadata
 """What the migrations, run to the head, have to make; a test compares them."""

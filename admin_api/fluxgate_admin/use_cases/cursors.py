@@ -1,0 +1,31 @@
+"""Cursors of lists: opaque to callers, and nothing but a place in an order that everybody may know."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from fluxgate.resources import ObjectRef
+from fluxgate_admin.errors import InvalidRequestError
+
+
+def cursor_of(ref: ObjectRef) -> str:
+    """The cursor behind an object."""
+    return base64.urlsafe_b64encode("\0".join(ref).encode()).decode().rstrip("=")
+
+
+def read_cursor(text: str | None, kinds: tuple[str, ...]) -> ObjectRef | None:
+    """The place a cursor stands for; None for none. Raises ``InvalidRequestError``."""
+    if not text:
+        return None
+    try:
+        parts = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        parts = ""
+    kind, _, rest = parts.partition("\0")
+    namespace, separator, name = rest.partition("\0")
+    if kind not in kinds or not separator:
+        raise InvalidRequestError(
+            "after: is not a cursor of this list; take it from `after` of the page before."
+        )
+    return ObjectRef(kind, namespace, name)

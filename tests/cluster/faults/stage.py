@@ -1,6 +1,7 @@
 """A gateway under constant load whose controller is about to meet a fault.
 
-Times: a change made during a fault is served within :data:`RECOVERY_SECONDS` after the fault.
+Times: a change made during a fault is served within :data:`RECOVERY_SECONDS` after the fault, on a
+busy machine; a quiet one takes three (``pytest -s`` prints it).
 ``FLUXGATE_LONG_FAULTS=1`` has every fault that can last do so for two minutes, longer than kopf by
 itself would live; otherwise it lasts until the controller has met it several times.
 """
@@ -26,7 +27,7 @@ from support.load import Load
 
 from fluxgate_operator.kube.types import OUR_TYPES
 
-RECOVERY_SECONDS = 10.0
+RECOVERY_SECONDS = 30.0
 FAULT_SECONDS = 120.0 if os.environ.get("FLUXGATE_LONG_FAULTS") else 0.0
 QUICK = ("--lease-duration", "3", "--watch-silence", "2")
 """A lost Lease is noticed after a second, a silent watch after two, so that tests are short."""

@@ -56,16 +56,17 @@ def readyz(running: ControllerProcess) -> str:
 def test_it_is_not_ready_and_says_what_to_do_until_the_right_is_given(
     site: Site, account: Path
 ) -> None:
-    began = time.monotonic()
     with controller(account, site.namespace, ready=False) as running:
+        running.until(lambda: running.probe("/livez") == (200, "ok\n"), "life")
+        began = time.monotonic()
         said = (
             f"Route: ServiceAccount {site.namespace}/default may not list,watch "
             f"routes.gateway.fluxgate.io in namespace {site.namespace}; bind it to a Role made by "
             "`kubectl create role fluxgate-routes --verb=list,watch "
             "--resource=routes.gateway.fluxgate.io`"
         )
-        running.until(lambda: said in readyz(running), "the remedy in /readyz", SECONDS)
-        running.until(lambda: said in running.stderr, "the remedy on the log", SECONDS)
+        running.until(lambda: said in readyz(running), "the remedy in /readyz")
+        running.until(lambda: said in running.stderr, "the remedy on the log")
         assert time.monotonic() - began < SECONDS
         code, body = running.probe("/readyz")
         assert code == 503
@@ -75,7 +76,7 @@ def test_it_is_not_ready_and_says_what_to_do_until_the_right_is_given(
         assert "Backend" not in body
 
         allow(site, "routes", "--verb=list,watch", "routes.gateway.fluxgate.io")
-        running.until(lambda: running.is_ready, "ready", SECONDS)
+        running.until(lambda: running.is_ready, "ready")
         eventually(
             lambda: "may not list,watch routes" not in readyz(running),
             what="nothing said of Routes",
@@ -83,14 +84,14 @@ def test_it_is_not_ready_and_says_what_to_do_until_the_right_is_given(
         assert readyz(running).startswith("ok\nService: ")
 
         allow(site, "more", "--verb=watch", "services")
-        running.until(lambda: running.probe("/readyz") == (200, "ok\n"), "all is well", SECONDS)
+        running.until(lambda: running.probe("/readyz") == (200, "ok\n"), "all is well")
 
 
 def test_certificates_that_cannot_be_kept_are_told(site: Site, account: Path) -> None:
     with controller(
         account, site.namespace, "--peer-port", "0", ready=False, insecure=False
     ) as running:
-        running.until(lambda: "may not update secrets" in readyz(running), "the remedy", SECONDS)
+        running.until(lambda: "may not update secrets" in readyz(running), "the remedy")
         assert running.probe("/readyz")[0] == 503
         assert readyz(running).startswith("there are no certificates yet\n")
         assert "--resource-name=fluxgate-ca" in running.stderr

@@ -67,7 +67,7 @@ def with_controller_manager(control_plane: ControlPlane, cluster_folder: Path) -
     if "404" in _get(control_plane, f"/api/v1/namespaces/{name}"):
         control_plane.try_kubectl("create", "namespace", name)
     path = f"/api/v1/namespaces/{name}/serviceaccounts/default"
-    eventually(lambda: not _get(control_plane, path), timeout=30, what="the controller manager")
+    eventually(lambda: not _get(control_plane, path), timeout=120, what="the controller manager")
 
 
 def _get(plane: ControlPlane, path: str) -> str:

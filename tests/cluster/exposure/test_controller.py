@@ -98,4 +98,4 @@ def test_with_the_config_its_ways_in_are_collected_even_while_no_controller_runs
     eventually(lambda: edge.names("services"), what="the Service")
     edge.running.terminate()
     edge.kubectl("delete", "gatewayconfig", "main")
-    eventually(lambda: edge.names("services") == set(), timeout=30, what="it is collected")
+    eventually(lambda: edge.names("services") == set(), timeout=150, what="it is collected")

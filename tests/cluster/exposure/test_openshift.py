@@ -19,7 +19,7 @@ ROUTE = {"kind": "OpenShiftRoute"}
 
 def install(plane: OwnControlPlane) -> None:
     plane.kubectl("apply", "-f", str(STAND_IN))
-    plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(STAND_IN))
+    plane.kubectl("wait", "--for=condition=Established", "--timeout=120s", "-f", str(STAND_IN))
     eventually(
         lambda: plane.try_kubectl("get", "routes.route.openshift.io", "-A").returncode == 0,
         what="the storage of Routes",

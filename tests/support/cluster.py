@@ -161,7 +161,13 @@ class ControlPlane:
         return [each for each in events if not user or each["user"].get("username") == user]
 
     def wait_for_right(
-        self, namespace: str, service_account: str, verb: str, resource: str, group: str = ""
+        self,
+        namespace: str,
+        service_account: str,
+        verb: str,
+        resource: str,
+        group: str = "",
+        name: str = "",
     ) -> None:
         """Return when the API server knows a right in a namespace that was just given.
 
@@ -174,6 +180,7 @@ class ControlPlane:
                 "namespace": namespace,
                 "verb": verb,
                 "group": group,
+                "name": name,
                 **dict(zip(("resource", "subresource"), resource.split("/"), strict=False)),
             },
         }

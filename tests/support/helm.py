@@ -30,7 +30,7 @@ class Helm:
     folder: Path
     environment: Mapping[str, str]
 
-    def __call__(self, *arguments: str, values: Values | None = None, wait: float = 120) -> str:
+    def __call__(self, *arguments: str, values: Values | None = None, wait: float = 240) -> str:
         """Run it; ``values`` go through standard input. Raises :class:`HelmError`."""
         given = [] if values is None else ["--values", "-"]
         done = subprocess.run(

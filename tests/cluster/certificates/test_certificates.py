@@ -175,6 +175,7 @@ async def _complaint(control_plane: ControlPlane, namespace: str, verbs: str) ->
             "create", "rolebinding", kind, "-n", namespace, f"--role={kind}",
             f"--serviceaccount={namespace}:default",
         )  # fmt: skip
+        control_plane.wait_for_right(namespace, "default", "patch", f"{kind}s", name="fluxgate-ca")
     access = await load_access(control_plane.kubeconfig_for(namespace, "default"), None, {})
     with capture_logs() as logs:
         async with KubeClient(access) as client:

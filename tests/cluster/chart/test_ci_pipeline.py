@@ -31,6 +31,7 @@ Step = Callable[..., subprocess.CompletedProcess[str]]
 def login(control_plane: ControlPlane, namespace: str) -> Path:
     """The kubeconfig a pipeline makes of its token, in the namespace where its rights are."""
     control_plane.kubectl("apply", "-n", namespace, "-f", str(CI / "rbac.yaml"))
+    control_plane.wait_for_right(namespace, "fluxgate-ci", "patch", "routes", "gateway.fluxgate.io")
     return control_plane.kubeconfig_for(namespace, "fluxgate-ci")
 
 
@@ -54,7 +55,7 @@ def deploy(control_plane: ControlPlane, login: Path, folder: Path) -> Step:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=180,
             env={**control_plane.environment(login), "PATH": path, **environment},
         )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from support.cluster import ControlPlane
+from support.envoy import eventually
 from support.helm import Helm, Manifest
 from support.manifests import OF_OTHERS, pod_templates
 
@@ -105,7 +106,8 @@ def test_the_controller_cannot_touch_what_is_not_its_business(
     control_plane: ControlPlane, granted: tuple[str, list[Manifest]]
 ) -> None:
     namespace, _ = granted
-    assert can(control_plane, namespace, CONTROLLER, "watch", "routes.gateway.fluxgate.io", "-A")
+    question = ("watch", "routes.gateway.fluxgate.io", "-A")
+    eventually(lambda: can(control_plane, namespace, CONTROLLER, *question), what="its rights")
     allowed = [each for each in FORBIDDEN if can(control_plane, namespace, CONTROLLER, *each)]
     assert allowed == []
 
@@ -149,6 +151,7 @@ def test_the_routes_job_is_bound_to_the_namespace_of_the_release(
     namespace, _ = granted
     account = f"{RELEASE}-routes"
     routes = "routes.gateway.fluxgate.io"
-    assert can(control_plane, namespace, account, "create", routes, "-n", namespace)
+    question = ("create", routes, "-n", namespace)
+    eventually(lambda: can(control_plane, namespace, account, *question), what="its rights")
     assert not can(control_plane, namespace, account, "create", routes, "-n", "default")
     assert not can(control_plane, namespace, account, "get", "secrets", "-n", namespace)

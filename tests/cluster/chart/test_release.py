@@ -59,13 +59,13 @@ class Release:
         """``helm install`` or ``upgrade``; the names of the Jobs that ran."""
         return self._ran(
             lambda: self.helm(
-                verb, "rel", str(CHART), "-n", NAMESPACE, "--timeout", "60s", values=values
+                verb, "rel", str(CHART), "-n", NAMESPACE, "--timeout", "180s", values=values
             )
         )
 
     def run(self, *arguments: str) -> list[str]:
         """Another Helm command; the names of the Jobs that ran."""
-        return self._ran(lambda: self.helm(*arguments, "-n", NAMESPACE, "--timeout", "60s"))
+        return self._ran(lambda: self.helm(*arguments, "-n", NAMESPACE, "--timeout", "180s"))
 
     def _ran(self, work: Callable[[], str]) -> list[str]:
         before = len(self.jobs.runs)
@@ -192,12 +192,12 @@ def test_a_controller_with_the_chart_s_rights_is_refused_nothing_and_leaves_noth
         assert controller.stdout is not None
         assert any(line.startswith("ready:") for line in controller.stdout)
         release.plane.kubectl(
-            *("wait", f"{ROUTES}/hello", "-n", NAMESPACE, "--timeout=30s"),
+            *("wait", f"{ROUTES}/hello", "-n", NAMESPACE, "--timeout=120s"),
             "--for=condition=Accepted",
         )
     finally:
         controller.terminate()
-        controller.communicate(timeout=30)
+        controller.communicate(timeout=60)
     asked = release.plane.audit_events(f"system:serviceaccount:{NAMESPACE}:rel-fluxgate-controller")
     assert asked
     assert [each["requestURI"] for each in asked if each["responseStatus"]["code"] == 403] == []

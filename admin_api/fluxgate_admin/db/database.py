@@ -10,14 +10,16 @@ from typing import Self
 
 import structlog
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from structlog.typing import FilteringBoundLogger
 
 from fluxgate_admin.db.engine import WRITES, create_engine, database_url
 from fluxgate_admin.errors import UnavailableError
 
-_log = structlog.get_logger(__name__)
+_GRACE = 1.0
+"""Seconds a statement has to end after it was cancelled."""
 
 
 class Database:
@@ -28,9 +30,12 @@ class Database:
     answer to its commit was lost.
     """
 
-    def __init__(self, url: str, *, seconds: float = 5.0) -> None:
+    def __init__(
+        self, url: str, *, seconds: float = 5.0, log: FilteringBoundLogger | None = None
+    ) -> None:
         self._url = database_url(url)
         self._seconds = seconds
+        self._log = log if log is not None else structlog.get_logger("fluxgate.admin")
         self._engine = create_engine(self._url, seconds=seconds)
         writing = self._engine.execution_options(**{WRITES: True})
         self._readers = async_sessionmaker(self._engine, expire_on_commit=False)
@@ -96,15 +101,20 @@ class Database:
 
     @asynccontextmanager
     async def _bounded(self) -> AsyncIterator[None]:
-        """What the driver says of a database that is away, as one error; its own words go to the log."""
+        """What the driver says of a database that is away, as one error; its own words go to the log.
+
+        What the program did wrong (``IntegrityError`` and the like) is none of that.
+        """
         try:
-            async with asyncio.timeout(self._seconds):
+            # psycopg answers a cancellation by asking the server to cancel, and waits for it up to ten
+            # seconds; the second one makes it let go of a server that stands still
+            async with asyncio.timeout(self._seconds + _GRACE), asyncio.timeout(self._seconds):
                 yield
-        except IntegrityError:
+        except (IntegrityError, DataError, ProgrammingError):
             raise
         except (DBAPIError, PoolTimeoutError, TimeoutError, OSError) as error:
             said = str(error.orig) if isinstance(error, DBAPIError) else str(error)
-            _log.warning("database_unavailable", database=self.name, error=said)
+            self._log.warning("database_unavailable", database=self.name, error=said)
             raise UnavailableError(
                 "the database does not answer; try again", headers={"retry-after": "1"}
             ) from error

@@ -57,8 +57,9 @@ def create_engine(url: URL, *, seconds: float, migrating: bool = False) -> Async
 def _sqlite(url: URL, *, seconds: float, migrating: bool) -> AsyncEngine:
     _own_file(Path(url.database or ""))
     arguments: dict[str, Any] = {"poolclass": NullPool} if migrating else {"pool_size": 5}
-    engine = create_async_engine(url, **arguments)
-    patience = 60_000 if migrating else int(seconds * 1000)
+    engine = create_async_engine(url, hide_parameters=True, **arguments)
+    # a little less than the transaction has, so that SQLite says itself what it waited for
+    patience = 60_000 if migrating else int(seconds * 800)
     keys = "OFF" if migrating else "ON"
 
     def connected(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
@@ -103,5 +104,8 @@ def _postgresql(url: URL, *, seconds: float, migrating: bool) -> AsyncEngine:
     if not migrating:
         pool = {"pool_size": 5, "max_overflow": 5, "pool_timeout": seconds, "pool_pre_ping": True}
     return create_async_engine(
-        url.difference_update_query(["options"]), connect_args=arguments, **pool
+        url.difference_update_query(["options"]),
+        hide_parameters=True,
+        connect_args=arguments,
+        **pool,
     )

@@ -23,7 +23,7 @@ from fluxgate_admin.errors import AdminError
 if TYPE_CHECKING:
     from alembic.runtime.environment import EnvironmentContext
 
-_log = structlog.get_logger(__name__)
+_log = structlog.get_logger("fluxgate.admin")
 _SCRIPTS = Path(__file__).parent / "migrations"
 _LOCK = 0x466C7578_6D6967
 """Of PostgreSQL's advisory locks: "Fluxmig" in ASCII."""

@@ -28,6 +28,7 @@ class Http2Response:
     status: int = 0
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes = b""
+    trailers: list[tuple[str, str]] = field(default_factory=list)
     ended: str = ""
 
     def json(self) -> Any:
@@ -85,6 +86,8 @@ def _read(connection: socket.socket, stream: h2.connection.H2Connection) -> Http
             elif isinstance(event, h2.events.DataReceived):
                 answer.body += event.data or b""
                 stream.acknowledge_received_data(event.flow_controlled_length or 0, 1)
+            elif isinstance(event, h2.events.TrailersReceived):
+                answer.trailers = [(str(name), str(value)) for name, value in event.headers or []]
             elif isinstance(event, h2.events.StreamEnded):
                 answer.ended = "ended"
                 return answer

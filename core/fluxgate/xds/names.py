@@ -95,10 +95,14 @@ COMPRESSION_FILTER = "fluxgate.compression"
 """Filter and ECDS resource that compress answers."""
 
 TRANSFORM_FILTER = "fluxgate.transform"
-"""Filter and ECDS resource that change queries and bodies."""
+"""Filter and ECDS resource that change queries and bodies, and bound answers; also its metadata."""
+
+TOLD_TOO_LARGE = "told_too_large"
+"""In that metadata: the answer told a length that is larger than allowed."""
 
 HEADER_MUTATION_FILTER = "envoy.filters.http.header_mutation"
 FAULT_FILTER = "envoy.filters.http.fault"
 
 ANSWERED_HEADER = "x-fluxgate-answered"
-"""Between two filters on the way of an answer: how it came about, and the request's id."""
+"""Between two filters on the way of an answer: how it came about, and the request's
+method and id."""

@@ -72,6 +72,12 @@ WITH_WORDS = (
 )
 """Answers of routes, scripts, injected faults and authorizers: they bring their own words."""
 
+_RESPONSE_TOO_LARGE = "The upstream's answer is larger than this route can hold."
+_TOLD_TOO_LARGE = (
+    f'"{names.TRANSFORM_FILTER}" in metadata.filter_metadata'
+    f' && "{names.TOLD_TOO_LARGE}" in metadata.filter_metadata["{names.TRANSFORM_FILTER}"]'
+)
+
 CAUSES: tuple[Reply, ...] = (
     Reply(404, "not_found", "No route matches this host, method and path.", flags=("NR",)),
     Reply(
@@ -98,10 +104,12 @@ CAUSES: tuple[Reply, ...] = (
     Reply(
         500,
         "bad_gateway",
-        "The upstream's answer is larger than this route can hold.",
+        _RESPONSE_TOO_LARGE,
         details="response_payload_too_large",
         rewritten=502,
     ),
+    # by the length that it tells; see httpfilters/lua/response_limit.lua
+    Reply(502, "bad_gateway", _RESPONSE_TOO_LARGE, condition=_TOLD_TOO_LARGE),
     Reply(
         503,
         "service_unavailable",

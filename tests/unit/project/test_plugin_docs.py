@@ -24,7 +24,7 @@ PROMISED = (
     "direct-response", "envoy-patch", "ext-authz", "ext-proc", "fault", "grpc-json-transcode",
     "grpc-web", "ip-restriction", "jwt-auth", "key-auth", "lua", "mcp", "mtls-auth", "oidc",
     "quota", "rate-limit", "redirect", "request-size", "request-termination", "request-transform",
-    "response-transform", "retry", "security-headers", "timeout", "wasm",
+    "response-size", "response-transform", "retry", "security-headers", "timeout", "wasm",
 )  # fmt: skip
 WITHOUT_ERRORS = {
     "bandwidth", "compression", "cors", "direct-response", "envoy-patch", "grpc-web", "redirect",

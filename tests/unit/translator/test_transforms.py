@@ -117,6 +117,7 @@ def test_routes_that_compress_alike_share_one_object() -> None:
 EVERYTHING = [
     use("request-transform", {"headers": {"set": {"x-a": "1"}}, "body": {"set": {"a": 1}}}),
     use("response-transform", {"body": {"set": {"a": 1}}}),
+    use("response-size", {"maxBytes": 9}),
     use("security-headers", {}),
     use("compression", {}),
     use("fault", {"abort": {"status": 503}}),

@@ -105,7 +105,8 @@ ORDER: tuple[Place, ...] = (
     Place(
         Transform(),
         "after everything that protects, which judges what the client sent; its changes are what "
-        "Plugins' code and the upstream see",
+        "Plugins' code and the upstream see. It bounds answers before it changes them, and before "
+        "they are compressed",
     ),
     Place(
         HeaderMutation(),

@@ -21,6 +21,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import (
 )
 
 from fluxgate.ir import Gateway, HTTPRoute
+from fluxgate.ir.policies.response_size import ResponseLimit
 from fluxgate.ir.policies.transform import (
     Change,
     HeaderChange,
@@ -45,6 +46,7 @@ _OPERATORS = {
     Source.RESPONSE_HEADER: "%RESP({})%",
     Source.RESPONSE_STATUS: "%RESPONSE_CODE%",
 }
+_STORY = "%RESPONSE_CODE_DETAILS% %REQ(:METHOD)% %REQ(X-REQUEST-ID)%"
 _SET = core_v3.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 _ADD = core_v3.HeaderValueOption.APPEND_IF_EXISTS_OR_ADD
 _DEFAULT = core_v3.HeaderValueOption.ADD_IF_ABSENT
@@ -126,9 +128,10 @@ class HeaderMutation:
         if response is not None:
             for change in response.headers:
                 mutations.response_mutations.extend(_mutations(change, "response"))
-            if response.body is not None:
-                story = "%RESPONSE_CODE_DETAILS% %REQ(X-REQUEST-ID)%"
-                mutations.response_mutations.append(_set(names.ANSWERED_HEADER, story))
+        changes_body = response is not None and response.body is not None
+        if changes_body or route.policy(ResponseLimit) is not None:
+            # last, so that nothing else says it
+            mutations.response_mutations.append(_set(names.ANSWERED_HEADER, _STORY))
         if mutations.ByteSize():
             per_route = any_of(mutation_v3.HeaderMutationPerRoute(mutations=mutations))
             message.typed_per_filter_config[self.name].CopyFrom(per_route)

@@ -1,5 +1,8 @@
 """Queries and JSON bodies, changed by a script: Envoy has no filter of its own that does it right.
 
+The same script bounds the size of answers: no other filter sees them before the first change and without
+one more in every chain.
+
 ``header_mutation`` decodes and sorts all of a query to change one parameter of it, and answers 503 when
 any of them holds a byte that may not stand in a path. Bodies have no filter that can remove a field.
 
@@ -23,6 +26,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import (
 from google.protobuf.struct_pb2 import Struct
 
 from fluxgate.ir import Gateway, HTTPRoute
+from fluxgate.ir.policies.response_size import ResponseLimit
 from fluxgate.ir.policies.transform import (
     BodyChange,
     BodyChanges,
@@ -46,20 +50,13 @@ LUA_TYPE = typeurl.PREFIX + "envoy.extensions.filters.http.lua.v3.Lua"
 _OF_RESPONSE = (Source.TEXT, Source.RESPONSE_HEADER, Source.RESPONSE_STATUS)
 
 
-def needs_script(request: RequestTransform | None, response: ResponseTransform | None) -> bool:
-    """Whether any of this is beyond Envoy's own filter for headers."""
-    if request is not None and (request.query or request.body):
-        return True
-    if request is not None and any(each.from_query for each in request.headers):
-        return True
-    return response is not None and response.body is not None
-
-
 def transform_rules(
-    request: RequestTransform | None, response: ResponseTransform | None
+    request: RequestTransform | None,
+    response: ResponseTransform | None,
+    limit: ResponseLimit | None,
 ) -> dict[str, LuaValue]:
-    """What the script does on a route, as the table it reads."""
-    rules: dict[str, LuaValue] = {}
+    """What the script does on a route, as the table it reads; empty where Envoy's own filter will do."""
+    rules: dict[str, LuaValue] = {} if limit is None else {"most": limit.max_bytes}
     if request is not None:
         headers = [_header(each) for each in request.headers if each.from_query]
         query = [_query(each) for each in request.query]
@@ -121,9 +118,11 @@ class Transform:
     def patch_route(self, route: HTTPRoute, message: route_v3.Route) -> None:
         """Bring the rules, and let the route hold as much of a body as they read."""
         request, response = route.policy(RequestTransform), route.policy(ResponseTransform)
-        if not needs_script(request, response):
+        limit = route.policy(ResponseLimit)
+        found = transform_rules(request, response, limit)
+        if not found:
             return
-        rules = literal(transform_rules(request, response))
+        rules = literal(found)
         context = Struct()
         context["key"] = sha256(rules.encode()).hexdigest()
         context["rules"] = rules
@@ -131,17 +130,18 @@ class Transform:
         message.typed_per_filter_config[self.name].Pack(per_route, deterministic=True)
         bodies = [each.body for each in (request, response) if each and each.body]
         # one more than allowed, so that the script sees what is too large
-        wanted = [each.max_bytes + 1 for each in bodies]
-        limit = max([message.request_body_buffer_limit.value, *wanted])
-        if limit:
-            message.request_body_buffer_limit.value = limit
+        wanted = [each.max_bytes + 1 for each in (*bodies, limit) if each]
+        most = max([message.request_body_buffer_limit.value, *wanted])
+        if most:
+            message.request_body_buffer_limit.value = most
 
     def resources(self, gateway: Gateway) -> tuple[SnapshotResource, ...]:
         """The script, for ECDS."""
         config = lua_v3.Lua(clear_route_cache={"value": False})
         config.default_source_code.inline_string = (
             f"local ANSWERED_HEADER = {literal(names.ANSWERED_HEADER)}\n"
-            f"local FILTER_NAME = {literal(self.name)}\n{lua.TRANSFORM}"
+            f"local FILTER_NAME = {literal(self.name)}\n"
+            f"local TOLD_TOO_LARGE = {literal(names.TOLD_TOO_LARGE)}\n{lua.TRANSFORM}"
         )
         extension = extension_v3.TypedExtensionConfig(name=self.name, typed_config=any_of(config))
         payload = payload_of(extension)

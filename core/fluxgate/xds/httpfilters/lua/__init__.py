@@ -52,7 +52,9 @@ OIDC_SESSION = _source("oidc_session.lua")
 TERMINATION = _source("termination.lua")
 """Defines ``envoy_on_request``; comes after ``SHA256`` and ``ADDRESS``."""
 
-TRANSFORM = "\n".join(_source(f"{name}.lua") for name in ("json", "json_changes", "transform"))
+TRANSFORM = "\n".join(
+    _source(f"{name}.lua") for name in ("json", "json_changes", "response_limit", "transform")
+)
 """Defines ``envoy_on_request`` and ``envoy_on_response``; comes after the names it uses."""
 
 MCP = _compact(_source("mcp.lua"))

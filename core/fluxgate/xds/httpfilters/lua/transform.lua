@@ -1,5 +1,5 @@
--- Changes queries and JSON bodies; comes after json_changes.lua. ANSWERED_HEADER and FILTER_NAME are
--- defined in front.
+-- Changes queries and JSON bodies, and refuses answers that are too large; comes after json_changes.lua
+-- and response_limit.lua. ANSWERED_HEADER and FILTER_NAME are defined in front.
 --
 -- Filter context: "rules", a Lua table as a literal that the control plane wrote, and "key", its
 -- digest, by which it is remembered. Headers change in Envoy's own filter, unless their value
@@ -286,12 +286,26 @@ local RESPONSE_REFUSALS = {
   [TOO_LARGE] = "The upstream's answer is larger than this route can change.",
   [ENCODED] = "The upstream's answer is compressed, and this route has to change it.",
 }
+local LARGER_THAN_ALLOWED = "The upstream's answer is larger than this route can hold."
 -- what says how the body used to be
 local OF_BODY = { "etag", "content-md5", "digest", "content-digest", "repr-digest", "accept-ranges" }
 
 local function forget_body(headers)
   for i = 1, #OF_BODY do
     headers:remove(OF_BODY[i])
+  end
+end
+
+-- They say something of the body that was refused.
+local function forget_trailers(handle)
+  local trailers, names = handle:trailers(), {}
+  if trailers then
+    for name in pairs(trailers) do
+      names[#names + 1] = name
+    end
+    for i = 1, #names do
+      trailers:remove(names[i])
+    end
   end
 end
 
@@ -307,10 +321,18 @@ local function refuse_answer(handle, request_id, sentence)
     .. quote(request_id) .. "}"
   local body = handle:body(true)
   body:setBytes(text)
+  forget_trailers(handle)
 end
 
-local function on_response(handle)
-  local message = { handle = handle, headers = handle:headers() }
+local function on_response(handle, method)
+  local message = { handle = handle, headers = handle:headers(), method = method }
+  local most = rules_of(handle).most
+  if most then
+    local large, refused = is_too_large(message, most)
+    if large then
+      return not refused and LARGER_THAN_ALLOWED or nil
+    end
+  end
   local rules = rules_of(handle).response
   if not rules or message.headers:get(":status") == "101" then
     return nil
@@ -334,11 +356,11 @@ function envoy_on_response(handle)
     return
   end
   headers:remove(ANSWERED_HEADER)
-  local how, request_id = match(answered, "^(%S*) ?(.*)$")
+  local how, method, request_id = match(answered, "^(%S*) (%S*) ?(.*)$")
   if how ~= "via_upstream" then
     return
   end
-  local ok, refusal = pcall(on_response, handle)
+  local ok, refusal = pcall(on_response, handle, method)
   if ok and not refusal then
     return
   end

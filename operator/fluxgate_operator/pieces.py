@@ -14,7 +14,7 @@ from envoy.config.bootstrap.v3 import bootstrap_pb2 as bootstrap_v3
 
 from fluxgate.ir import ApiKeyTable, Cluster, Gateway, HTTPRoute, RouteTable
 from fluxgate.resources import ObjectRef
-from fluxgate.snapshot import Snapshot
+from fluxgate.snapshot import Snapshot, SnapshotResource
 from fluxgate.xds import typeurl
 from fluxgate.xds.build import build_snapshot
 from fluxgate.xds.httpfilters import ordered_filters
@@ -54,17 +54,19 @@ def bootstrap_of(gateway: Gateway, pieces: Sequence[Piece]) -> bootstrap_v3.Boot
     """A bootstrap that holds these pieces of ``gateway``, in their places, and nothing else."""
     routes = {id(piece.part) for piece in pieces if isinstance(piece.part, HTTPRoute)}
     clusters = tuple(piece.part for piece in pieces if isinstance(piece.part, Cluster))
-    snapshot = _tables(gateway, routes) if routes else _pools(gateway, clusters)
-    return static_bootstrap(snapshot)
+    if routes:
+        return static_bootstrap(Snapshot.of(tables_of(gateway, routes)))
+    return static_bootstrap(_pools(gateway, clusters))
 
 
-def _tables(gateway: Gateway, routes: set[int]) -> Snapshot:
+def tables_of(gateway: Gateway, routes: set[int]) -> list[SnapshotResource]:
+    """The route tables of ``gateway`` with these routes (their ``id``) and no other."""
     filters, prefixes = ordered_filters(), gateway.api_keys.prefixes
-    return Snapshot.of(
+    return [
         build_route_configuration(narrowed, prefixes, filters)
         for table in gateway.route_tables
         if (narrowed := _narrow(table, routes)).virtual_hosts
-    )
+    ]
 
 
 def _narrow(table: RouteTable, routes: set[int]) -> RouteTable:

@@ -61,7 +61,8 @@ class StandaloneSettings:
     ``xds_port`` 0 picks a free one. ``http_port`` replaces the port of the gateway's
     first HTTP listener: None keeps it, 0 picks a free one. ``gateway`` names the
     GatewayConfig to serve (``namespace/name`` or ``name``); None takes the first.
-    ``validations`` is how many ``envoy --mode validate`` may run at a time.
+    ``validations`` is how many ``envoy --mode validate`` may run at a time; ``trial_seconds`` is how
+    long one may take that somebody waits for (the admin API).
     """
 
     config_dir: Path
@@ -75,6 +76,7 @@ class StandaloneSettings:
     probe_seconds: float = 5.0
     validations: int = 2
     validate_seconds: float = 20.0
+    trial_seconds: float = 8.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from fluxgate_operator.settings import StandaloneSettings
 from fluxgate_operator.standalone_status import StandaloneStatus
 from fluxgate_operator.statedir import StateDir
 from fluxgate_operator.status_book import StatusBook
+from fluxgate_operator.trial import FolderSupply, Trials
 from fluxgate_xds.server import XdsServer, XdsServerSettings
 
 _RECHECK_SECONDS = 1.0
@@ -89,6 +90,14 @@ class StandaloneGateway:
         self.health = HealthBook()
         self.plane = EnginePlane(
             self._engine, self._statuses, self.health, FolderSight(self.provider)
+        )
+        self.trials = Trials(
+            lambda: self.reconciler.current,
+            CachedPipeline(self._choose),
+            EnvoyValidator(self._binary, settings.trial_seconds, settings.validations),
+            FolderSupply(),
+            self._log,
+            self._adjust,
         )
         self._supervisor = EnvoySupervisor(
             self._binary,

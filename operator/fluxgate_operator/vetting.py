@@ -109,6 +109,11 @@ class Vetting:
         return culprits
 
 
+def has_code(route: HTTPRoute) -> bool:
+    """Whether a route has a policy in which users write code or Envoy's own configuration."""
+    return bool(_of(route))
+
+
 def _tried(gateway: Gateway) -> Iterator[tuple[HTTPRoute, RoutePolicy]]:
     for table in gateway.route_tables:
         for host in table.virtual_hosts:

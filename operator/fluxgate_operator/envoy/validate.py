@@ -9,7 +9,7 @@ import logging
 import re
 import tempfile
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -35,10 +35,14 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """A verdict with Envoy's words; UNKNOWN when Envoy did not answer in time."""
+    """A verdict with Envoy's words; UNKNOWN when Envoy did not answer in time.
+
+    ``remembered``: Envoy was asked about the very same configuration before.
+    """
 
     verdict: Verdict
     message: str = ""
+    remembered: bool = field(default=False, compare=False)
 
     @property
     def ok(self) -> bool:
@@ -61,7 +65,7 @@ class EnvoyValidator:
         key = hashlib.sha256(payload).digest()
         if (known := self._cache.get(key)) is not None:
             self._cache.move_to_end(key)
-            return known
+            return replace(known, remembered=True)
         async with self._slots:
             try:
                 found = await self._run(payload)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 
-from fluxgate.resources import ObjectRef, ResourceStore
+from fluxgate.resources import ObjectRef, ResourceStore, ServiceEndpoints
 from fluxgate_operator.kube.client import Document
 from fluxgate_operator.providers.kubernetes.slices import (
     SERVICE_NAME,
@@ -36,6 +36,14 @@ class EndpointsTable:
         """These Services are referred to, and no other."""
         self._dirty |= services ^ self._wanted
         self._wanted = services
+
+    def look_up(self, ref: ObjectRef) -> ServiceEndpoints | None:
+        """The endpoints of a Service, referred to or not; None when there is no such Service."""
+        key = ref.namespace, ref.name
+        service = self._services.get(key)
+        if service is None:
+            return None
+        return resolve(*key, service, self._slices.get(key, {}).values())
 
     def put_service(self, document: Document) -> None:
         """A Service is there."""

@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from structlog.typing import FilteringBoundLogger
 
-from fluxgate.resources import ObjectRef, ResourceStore
+from fluxgate.resources import ObjectRef, ResourceStore, ServiceEndpoints
 from fluxgate_operator.kube.access import ClusterAccess
 from fluxgate_operator.kube.client import KubeClient
 from fluxgate_operator.kube.errors import (
@@ -141,6 +141,10 @@ class KubernetesProvider:
     def troubled(self) -> Mapping[ObjectRef, ObjectFacts]:
         """See :class:`~fluxgate_operator.providers.kubernetes.intake.FactsReader`."""
         return self._book.troubled()
+
+    def endpoints_of(self, ref: ObjectRef) -> ServiceEndpoints | None:
+        """The endpoints of any Service, referred to or not; None when there is no such Service."""
+        return self._endpoints.look_up(ref)
 
     def health(self) -> ProviderHealth:
         """How the provider is doing."""

@@ -1,0 +1,138 @@
+"""One YAML document with another content, and everything of it that stays as it was written.
+
+The change is made in ruamel.yaml's tree and carried over into the text line by line. What comes out is
+read again: a text that does not say what was wanted is never written; rather its document is written anew,
+without its comments.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import YAMLError
+
+from fluxgate_operator.documents import DocumentError, read_yaml
+from fluxgate_operator.resource_clients.carry_over import carry_over
+from fluxgate_operator.resource_clients.yaml_nodes import CannotEditError, Editor, built, same
+
+_HEAD = re.compile(r"\A---[ \t]*(?:#[^\n]*)?\n")
+_LEADING_COMMENTS = re.compile(r"\A(?:[ \t]*(?:#[^\n]*)?\n)*")
+_NO_FOLDING = 1 << 20
+
+Content = Mapping[str, Any]
+
+
+def edited(part: str, current: Content, wanted: Content) -> str:
+    """``part`` of a file (its ``---`` included), which says ``current``, saying ``wanted``."""
+    if same(current, wanted):
+        return part
+    head = _HEAD.match(part)
+    start = head.end() if head else 0
+    marker, body = part[:start], part[start:]
+    carriage = "\r\n" in body
+    plain = body.replace("\r\n", "\n") if carriage else body
+    for attempt in _attempts(plain, current, wanted):
+        text = attempt.replace("\n", "\r\n") if carriage else attempt
+        if _says(marker + text, wanted):
+            return marker + text
+    raise AssertionError("JSON is YAML, so the last attempt says what was wanted")
+
+
+def rendered(content: Content) -> str:
+    """A document of its own, without a marker."""
+    for text in _fresh(content):
+        if _says(text, content):
+            return text
+    raise AssertionError("JSON is YAML, so the last attempt says what was wanted")
+
+
+def _attempts(body: str, current: Content, wanted: Content) -> Iterator[str]:
+    """From the one that changes least to the one that is sure to be right."""
+    dumped = _dumped(body, current, wanted)
+    if dumped is not None:
+        base, changed = dumped
+        yield carry_over(body, base, changed)
+        yield changed
+    comments = _LEADING_COMMENTS.match(body)
+    for text in _fresh(wanted):
+        yield (comments.group() if comments else "") + text
+
+
+def _fresh(content: Content) -> Iterator[str]:
+    yield _dump(YAML(), built(content))
+    yield json.dumps(content, indent=2) + "\n"
+
+
+def _dumped(body: str, current: Content, wanted: Content) -> tuple[str, str] | None:
+    """What ruamel.yaml makes of the text, without and with the change; None if it cannot."""
+    writer = YAML()
+    writer.preserve_quotes = True
+    try:
+        writer.map_indent, sequence, writer.sequence_dash_offset = _indents(body)
+        writer.sequence_indent = sequence
+        tree = writer.load(body)
+        if not isinstance(tree, CommentedMap):
+            return None
+        base = _dump(writer, tree)
+        Editor(tree).edit_map(tree, current, wanted)
+        return base, _dump(writer, tree)
+    except (YAMLError, yaml.YAMLError, CannotEditError, KeyError, ValueError):
+        return None
+
+
+def _dump(writer: YAML, tree: object) -> str:
+    writer.width = _NO_FOLDING
+    text = io.StringIO()
+    writer.dump(tree, text)
+    return text.getvalue()
+
+
+def _says(text: str, wanted: Content) -> bool:
+    try:
+        found = [each.content for each in read_yaml(text)]
+    except DocumentError:
+        return False
+    return len(found) == 1 and same(found[0], wanted)
+
+
+def _indents(body: str) -> tuple[int, int, int]:
+    """Indentation of mappings, of sequences, and of the dash in it, as most of the text has it."""
+    maps: Counter[int] = Counter()
+    dashes: Counter[int] = Counter()
+    root = yaml.compose(body, Loader=yaml.CSafeLoader)
+    for outer, inner in _blocks(root):
+        (dashes if isinstance(inner, yaml.SequenceNode) else maps)[
+            inner.start_mark.column - outer.start_mark.column
+        ] += 1
+    mapping, dash = _most(maps, 2), _most(dashes, 0)
+    return mapping, dash + 2, dash
+
+
+def _most(counted: Counter[int], default: int) -> int:
+    usable = [indent for indent, _ in counted.most_common() if 0 <= indent <= 8]
+    return usable[0] if usable else default
+
+
+def _blocks(root: yaml.Node | None) -> Iterable[tuple[yaml.Node, yaml.Node]]:
+    """Keys, and the block collections below them."""
+    waiting, seen = [root], set[int]()
+    while waiting:
+        node = waiting.pop()
+        if node is None or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                waiting.append(value)
+                if isinstance(value, yaml.CollectionNode) and not value.flow_style:
+                    yield key, value

@@ -1,0 +1,287 @@
+"""The way of every write, in one place, for every surface.
+
+authorise -> namespace -> build -> If-Match -> equal -> references -> dry run -> announce -> write -> record
+-> seen -> proof
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from enum import Enum
+
+from fluxgate.errors import (
+    ResourceConflictError,
+    ResourceError,
+    ResourceExistsError,
+    ResourceNotFoundError,
+)
+from fluxgate.ports import ControlPlane, Pending, ResourceClient, Stored
+from fluxgate.ports.resources import Document
+from fluxgate.resources import ObjectRef
+from fluxgate_admin.errors import (
+    AdminError,
+    ConflictError,
+    NotFoundError,
+    PreconditionFailedError,
+    UnprocessableError,
+)
+from fluxgate_admin.principal import Principal
+from fluxgate_admin.use_cases.documents import equal, etag_of_document, parse
+from fluxgate_admin.use_cases.drafts import Draft, Outcome, Problem, Report, WriteOptions
+from fluxgate_admin.use_cases.failures import invalid_document, refusals
+from fluxgate_admin.use_cases.ports import RevisionChange
+from fluxgate_admin.use_cases.proof import DONE, Proofs, Sync
+from fluxgate_admin.use_cases.references import users_of
+from fluxgate_admin.use_cases.scopes import require_write
+from fluxgate_admin.use_cases.trials import Trials
+from fluxgate_admin.use_cases.writer import Writer, Written
+
+ATTEMPTS = 8
+"""How often a write that raced with another one is made again on top of it."""
+MOST_PROBLEMS = 100
+"""More are counted, and not told."""
+_SHOWN = 20
+
+Edit = Callable[[Document | None], Draft]
+"""From the document that is there (None: no object) to what it shall be."""
+
+
+class Must(Enum):
+    """What has to be there for a change to be made."""
+
+    EXIST = "exist"
+    BE_ABSENT = "be absent"
+    ANY = "any"
+
+
+class Changes:
+    """Makes changes of single objects."""
+
+    def __init__(
+        self,
+        plane: ControlPlane,
+        resources: ResourceClient,
+        trials: Trials,
+        writer: Writer,
+        *,
+        seen_seconds: float,
+    ) -> None:
+        self._plane = plane
+        self._resources = resources
+        self._trials = trials
+        self._writer = writer
+        self._seen_seconds = seen_seconds
+        self._proofs = Proofs(plane)
+
+    async def create(self, principal: Principal, draft: Draft, options: WriteOptions) -> Outcome:
+        """A new object. Raises ``ConflictError`` when it is there already."""
+        return await self.change(
+            principal, draft.ref, lambda _: draft, options, must=Must.BE_ABSENT
+        )
+
+    async def delete(self, principal: Principal, ref: ObjectRef, options: WriteOptions) -> Outcome:
+        """Delete an object. Raises ``ConflictError`` naming who uses it, unless forced."""
+        return await self.change(principal, ref, lambda _: Draft(ref, None), options)
+
+    async def change(
+        self,
+        principal: Principal,
+        ref: ObjectRef,
+        edit: Edit,
+        options: WriteOptions,
+        *,
+        must: Must = Must.EXIST,
+    ) -> Outcome:
+        """Make of an object what ``edit`` makes of its document.
+
+        A write that raced with another is made again on top of it, unless ``If-Match`` forbids that. Raises
+        the whole tree of ``AdminError``; after any of them but ``UnavailableError`` nothing was written.
+        """
+        self.authorise(principal, ref)
+        with refusals():
+            for _ in range(ATTEMPTS):
+                current = await self._current(ref, must, repeatable=options.repeatable)
+                self._check_precondition(ref, current, options)
+                draft = edit(current.document if current is not None else None)
+                self.check_document(draft)
+                if self._is_repeated(current, draft, must):
+                    return await self._unchanged(principal, draft, current, options)
+                report = await self._try(principal, draft, options)
+                if options.dry_run:
+                    change = _kind_of(current, draft)
+                    return Outcome(ref, change, draft.document, DONE, report, dry_run=True)
+                try:
+                    written = await self._writer.write(principal, current, draft, options)
+                except (ResourceConflictError, ResourceExistsError):
+                    continue
+                except ResourceError as error:
+                    raise invalid_document(error, draft.document or {}, draft.pointers) from error
+                except ResourceNotFoundError as error:
+                    if current is not None and must is Must.ANY:
+                        continue
+                    raise self._gone(ref, current) from error
+                return await self._outcome(principal, current, draft, report, written, options)
+        raise ConflictError(f"{ref} is being changed by others all the time; try again.")
+
+    def authorise(self, principal: Principal, ref: ObjectRef) -> None:
+        """Whether the caller may write the object. Raises ``ScopeMismatchError``, ``NotFoundError``."""
+        require_write(principal, ref.kind)
+        if not principal.sees(ref.namespace):
+            raise NotFoundError(f"There is no {ref}.")
+        if ref.source is not None:
+            raise ConflictError(
+                f"This {ref.kind} is made from {ref.source}; change that instead.", error="managed"
+            )
+
+    def check_document(self, draft: Draft) -> None:
+        """Whether a draft is a valid object. Raises ``UnprocessableError``."""
+        if draft.document is None:
+            return
+        try:
+            parse(draft.document)
+        except ResourceError as error:
+            raise invalid_document(error, draft.document, draft.pointers) from error
+
+    async def _current(self, ref: ObjectRef, must: Must, *, repeatable: bool) -> Stored | None:
+        try:
+            current = await self._resources.get(ref)
+        except ResourceNotFoundError:
+            if must is Must.EXIST:
+                raise NotFoundError(f"There is no {ref}.") from None
+            return None
+        if must is Must.BE_ABSENT and not repeatable:
+            raise _exists(ref)
+        return current
+
+    def _check_precondition(
+        self, ref: ObjectRef, current: Stored | None, options: WriteOptions
+    ) -> None:
+        wanted = options.if_match
+        if wanted is None or (current is not None and "*" in wanted):
+            return
+        if current is None or etag_of_document(current.document) not in wanted:
+            raise PreconditionFailedError(
+                f"{ref} is not the version that If-Match names; read it again."
+            )
+
+    def _is_repeated(self, current: Stored | None, draft: Draft, must: Must) -> bool:
+        """Whether there is nothing to write: the object is as it shall be."""
+        if current is None or draft.document is None:
+            return False
+        same = equal(current.document, draft.document)
+        if must is Must.BE_ABSENT and not same:
+            raise _exists(draft.ref)
+        return same
+
+    async def _unchanged(
+        self, principal: Principal, draft: Draft, current: Stored | None, options: WriteOptions
+    ) -> Outcome:
+        sync = DONE
+        if not options.dry_run:
+            seconds = options.seconds if options.wait else 0.0
+            revision = self._plane.resources().revision
+            sync = await self._proofs.of(principal, (draft.ref,), revision, seconds)
+        return Outcome(
+            draft.ref, None, draft.document, sync, stored=current, dry_run=options.dry_run
+        )
+
+    async def _try(self, principal: Principal, draft: Draft, options: WriteOptions) -> Report:
+        if draft.document is None and not options.force:
+            self.refuse_in_use(principal, draft.ref)
+        report = await self._trials.run(principal, (draft,))
+        if report.fatal and draft.document is not None:
+            raise refusal(report.fatal)
+        if report.fatal and not options.force:
+            raise _missed(draft.ref, report.fatal)
+        return report
+
+    def refuse_in_use(
+        self, principal: Principal, ref: ObjectRef, leaving: frozenset[ObjectRef] = frozenset()
+    ) -> None:
+        """Raises ``ConflictError`` with the names of who uses an object, but for those that leave too."""
+        users = [
+            str(user)
+            for user in users_of(ref, self._plane.resources())
+            if principal.sees(user.namespace) and user not in leaving
+        ]
+        if users:
+            raise _in_use(ref, users)
+
+    def _gone(self, ref: ObjectRef, current: Stored | None) -> NotFoundError:
+        if current is not None:
+            return NotFoundError(f"There is no {ref}.")
+        return NotFoundError(f"There is no namespace {ref.namespace}.")
+
+    async def _outcome(
+        self,
+        principal: Principal,
+        current: Stored | None,
+        draft: Draft,
+        report: Report,
+        written: Written,
+        options: WriteOptions,
+    ) -> Outcome:
+        sync = await self.prove(principal, [(draft.ref, written.stored)], options)
+        return Outcome(
+            draft.ref,
+            _kind_of(current, draft),
+            written.stored.document if written.stored is not None else None,
+            sync,
+            report,
+            written.stored,
+            written.revision,
+        )
+
+    async def prove(
+        self,
+        principal: Principal,
+        written: list[tuple[ObjectRef, Stored | None]],
+        options: WriteOptions,
+    ) -> Sync:
+        """Wait until reads see what was written, and, if asked, until every node serves it."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + options.seconds
+        pending = [Pending(ref, stored.version if stored else "") for ref, stored in written]
+        seconds = options.seconds if options.wait else self._seen_seconds
+        revision = await self._plane.seen(pending, seconds)
+        left = max(0.0, deadline - clock()) if options.wait else 0.0
+        return await self._proofs.of(principal, [ref for ref, _ in written], revision, left)
+
+
+def refusal(problems: tuple[Problem, ...]) -> UnprocessableError:
+    """The refusal of a change that would not be served as written."""
+    first = problems[0]
+    where = f"{first.pointer}: " if first.pointer else ""
+    whose = f"{first.subject}: " if first.subject else ""
+    more = f" ({len(problems) - 1} more in problems)" if len(problems) > 1 else ""
+    return UnprocessableError(
+        f"{whose}{where}{first.message}{more}",
+        [each.as_json() for each in problems[:MOST_PROBLEMS]],
+    )
+
+
+def _missed(ref: ObjectRef, problems: tuple[Problem, ...]) -> AdminError:
+    """The refusal of a deletion that would leave others unserved."""
+    users = sorted({str(each.subject) for each in problems if each.subject is not None})
+    return _in_use(ref, users) if users else refusal(problems)
+
+
+def _in_use(ref: ObjectRef, users: list[str]) -> ConflictError:
+    more = f" and {len(users) - _SHOWN} more" if len(users) > _SHOWN else ""
+    return ConflictError(
+        f"{ref} is used by {', '.join(users[:_SHOWN])}{more}. Change them first, or delete it all "
+        "the same with force=true.",
+        error="in_use",
+        details={"used_by": users[:MOST_PROBLEMS]},
+    )
+
+
+def _exists(ref: ObjectRef) -> ConflictError:
+    return ConflictError(f"{ref} exists already.", error="already_exists")
+
+
+def _kind_of(current: Stored | None, draft: Draft) -> RevisionChange:
+    if draft.document is None:
+        return RevisionChange.DELETED
+    return RevisionChange.CREATED if current is None else RevisionChange.UPDATED

@@ -1,0 +1,110 @@
+"""One write: announced in the history, made, and recorded; in this order, so that a crash loses nothing."""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from structlog.typing import FilteringBoundLogger
+
+from fluxgate.api.canonical import canonical
+from fluxgate.errors import ResourceClientError, ResourceError, ResourceStoreUnavailableError
+from fluxgate.ports import ResourceClient, Stored
+from fluxgate_admin.errors import UnavailableError
+from fluxgate_admin.principal import Principal
+from fluxgate_admin.use_cases.documents import carried_over
+from fluxgate_admin.use_cases.drafts import Draft, WriteOptions
+from fluxgate_admin.use_cases.ports import History, Intent
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written; ``stored`` None after a deletion, ``revision`` None when it is not known yet."""
+
+    stored: Stored | None
+    revision: int | None
+
+
+class Writer:
+    """Makes changes, one object at a time."""
+
+    def __init__(
+        self,
+        resources: ResourceClient,
+        history: History,
+        clock: Callable[[], dt.datetime],
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._resources = resources
+        self._history = history
+        self._clock = clock
+        self._log = log
+
+    async def write(
+        self, principal: Principal, current: Stored | None, draft: Draft, options: WriteOptions
+    ) -> Written:
+        """Put ``draft`` in place of ``current``.
+
+        Raises errors of the resource client. Only when that did not answer does the announcement stay: the
+        write may have been made, and whoever sees its outcome knows whose it was.
+        """
+        intent = self._intent(principal, current, draft, options)
+        await self._history.begin(intent)
+        try:
+            stored = await self._store(current, draft)
+        except ResourceStoreUnavailableError:
+            raise
+        except (ResourceClientError, ResourceError):
+            await self._abandon(intent)
+            raise
+        return Written(stored, await self._finish(intent, stored))
+
+    def _intent(
+        self, principal: Principal, current: Stored | None, draft: Draft, options: WriteOptions
+    ) -> Intent:
+        return Intent(
+            id=f"int_{secrets.token_hex(12)}",
+            ref=draft.ref,
+            author=principal.author,
+            reason=options.reason,
+            request_id=options.request_id,
+            at=self._clock(),
+            before=canonical(current.document) if current is not None else None,
+            after=canonical(draft.document) if draft.document is not None else None,
+        )
+
+    async def _store(self, current: Stored | None, draft: Draft) -> Stored | None:
+        if draft.document is None:
+            await self._resources.delete(draft.ref, current.version if current else None)
+            return None
+        if current is None:
+            return await self._resources.create(draft.document)
+        document = carried_over(current.document, draft.document)
+        return await self._resources.replace(document, current.version)
+
+    async def _finish(self, intent: Intent, stored: Stored | None) -> int | None:
+        try:
+            revision = await self._history.finish(intent.id, stored)
+        except UnavailableError as error:
+            # it is written and announced: the recorder completes it when the database is back
+            self._log.warning(
+                "a change is made and not yet recorded",
+                subject=str(intent.ref),
+                request_id=intent.request_id,
+                error=error.message,
+            )
+            return None
+        return revision.number if revision is not None else None
+
+    async def _abandon(self, intent: Intent) -> None:
+        try:
+            await self._history.abandon(intent.id)
+        except UnavailableError as error:
+            self._log.warning(
+                "a change that was not made stays announced",
+                subject=str(intent.ref),
+                request_id=intent.request_id,
+                error=error.message,
+            )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from support.client import Response
 from support.documents import CLOSED, Documents, gateway, route
+from support.envoy import eventually
 from support.upstream import Answer, EchoUpstream, SeenRequest
 
 pytestmark = pytest.mark.envoy
@@ -54,6 +55,11 @@ def timed(served: Documents, path: str, *, upload: bool) -> tuple[Response, floa
     return answer, time.monotonic() - started
 
 
+def quick(served: Documents, path: str, *, upload: bool) -> bool:
+    """Whether a body can take less than its rate would make each of them take, on any machine."""
+    return eventually(lambda: timed(served, path, upload=upload)[1] < WAITS, what="no wait")
+
+
 @pytest.mark.parametrize(
     ("path", "upload"),
     [("/response", False), ("/request", True), ("/both", False), ("/both", True)],
@@ -71,11 +77,11 @@ def test_a_body_takes_the_time_of_its_rate_and_arrives_whole(
 def test_the_other_direction_is_not_slowed_down(
     served: Documents, path: str, *, upload: bool
 ) -> None:
-    assert timed(served, path, upload=upload)[1] < WAITS
+    assert quick(served, path, upload=upload)
 
 
 def test_a_route_without_a_rate_is_not_slowed_down(served: Documents) -> None:
-    assert timed(served, "/free", upload=False)[1] < WAITS
+    assert quick(served, "/free", upload=False)
 
 
 def test_a_malformed_rate_closes_the_route_and_names_the_field(served: Documents) -> None:

@@ -18,7 +18,7 @@ from support.fleet import Fleet, ask, same, tally
 from support.upstream import Answer, EchoUpstream, RefusingUpstream, SeenRequest
 
 pytestmark = pytest.mark.envoy
-QUICK = {"interval": "50ms", "timeout": "2s", "unhealthyThreshold": 1, "healthyThreshold": 1}
+QUICK = {"interval": "50ms", "timeout": "10s", "unhealthyThreshold": 1, "healthyThreshold": 1}
 
 
 def serving(targets: list[dict], protocol: str = "HTTP1", **checks: Any) -> Documents:
@@ -213,7 +213,7 @@ def test_a_pool_is_asked_at_its_interval_before_any_request_came() -> None:
 def test_a_target_that_fails_in_a_row_is_ejected_for_a_while(
     passive: dict[str, int], status: int
 ) -> None:
-    checks = {**passive, "interval": "50ms", "baseEjectionTime": "300ms", "maxEjectionPercent": 50}
+    checks = {**passive, "interval": "50ms", "baseEjectionTime": "2s", "maxEjectionPercent": 50}
     with Fleet("a", "b") as fleet, serving(fleet.targets(), passive=checks) as served:
         fleet["b"].status = status
         answers(served, 6)

@@ -43,7 +43,7 @@ def documents(
             limit.setdefault("window", YEAR)
         return route(name, port, {"rate-limit": limit}, auth={"mode": "Optional"})
 
-    found = {"url": service, "timeout": "5s", "failureMode": mode}
+    found = {"url": service, "timeout": "20s", "failureMode": mode}
     plans = [
         {"name": "yearly", "requests": 3, "window": YEAR},
         {"name": "odd", "requests": 3, "window": "5m"},
@@ -283,6 +283,7 @@ def test_without_the_service_an_open_gateway_serves_and_a_closed_one_refuses(
     eventually(lambda: counted_again(strict), what="limits hold again")
 
 
+@pytest.mark.usefixtures("service")
 def test_the_service_is_a_node_that_acknowledges_what_it_counts(xds: BackgroundXds) -> None:
     def settled() -> bool:
         node = xds.node()

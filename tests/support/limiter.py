@@ -98,7 +98,7 @@ class RateLimitService:
             "XDS_CLIENT_BACKOFF_MAX_INTERVAL": "200ms",
             "REDIS_SOCKET_TYPE": "unix",
             "REDIS_URL": str(redis.socket),
-            "REDIS_TIMEOUT": "500ms",
+            "REDIS_TIMEOUT": "10s",
             "USE_STATSD": "false",
             "PROMETHEUS_ADDR": "127.0.0.1:0",
             "LOG_LEVEL": "info",

@@ -75,7 +75,7 @@ class FileText:
         """
         left, data = self, b""
         while ref in left.objects:  # a document that says the same again counts once this is gone
-            data = left._with(left.objects[ref], ref, None)  # noqa: SLF001
+            data = left._with(left.objects[ref], ref, None)
             left = read_text(data, is_json=self.is_json)
         return data or None
 

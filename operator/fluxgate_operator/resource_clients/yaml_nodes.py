@@ -123,10 +123,12 @@ def built(value: object, quoted: type[ScalarString] | None = None) -> object:
 
 def _ambiguous(text: str) -> bool:
     """Whether a reader of YAML 1.1 or 1.2 would take the text, unquoted, for something else."""
-    older = yaml.resolver.Resolver().resolve(yaml.ScalarNode, text, (True, False))
-    resolver: Any = YAML().resolver
-    newer = resolver.resolve(ScalarNode, text, (True, False))
-    return older != _TEXT or str(newer) != _TEXT or text in _GO_BOOLEANS
+    readers: tuple[Any, Any] = yaml.resolver.Resolver(), YAML().resolver
+    found = [
+        reader.resolve(node, text, (True, False))
+        for reader, node in zip(readers, (yaml.ScalarNode, ScalarNode), strict=True)
+    ]
+    return any(str(tag) != _TEXT for tag in found) or text in _GO_BOOLEANS
 
 
 def _spelled(values: list[Any]) -> list[str]:

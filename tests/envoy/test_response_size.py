@@ -165,8 +165,11 @@ def documents(echo: int, plays: int, second: int, grpc_port: int, refusing: int)
     roomy = {"request-size": {"maxBytes": HELD}}
     grown = {"response-transform": {"body": {"set": {"b": "y" * 2000}}}}
     packed = {"compression": {"contentTypes": ["text/plain"], "minLength": 30}}
+    upgrades = {
+        "envoy-patch": {"route": {"route": {"upgradeConfigs": [{"upgradeType": "websocket"}]}}}
+    }
     browsers = [{"cors": {"allowOrigins": [ORIGIN]}}, {"security-headers": {}}]
-    yield gateway()
+    yield gateway(extensions={"allow": ["envoy-patch"]})
     for name, port in (("told", echo), ("unknown", plays)):
         yield limited(name, port)
         yield limited(f"{name}-large", port, most=LARGE)
@@ -176,6 +179,7 @@ def documents(echo: int, plays: int, second: int, grpc_port: int, refusing: int)
         yield limited(f"{name}-grown", port, grown)
         yield limited(f"{name}-live", port, realtime=True)
         yield limited(f"{name}-everything", port, packed, *browsers, grown, {"grpc-web": {}})
+        yield limited(f"{name}-upgraded", port, upgrades)
         yield route(f"{name}-open", port)
     by_http2 = {"url": f"http://127.0.0.1:{second}", "protocol": "HTTP2"}
     yield obj("Backend", "second", by_http2)
@@ -402,10 +406,13 @@ class TestLeftAlone:
             LIVE.send(chunks(b"a" * 10))
             assert connection.getresponse().read(10) == b"a" * 10
 
-    def test_websockets(self, served: Documents) -> None:
+    @pytest.mark.parametrize("path", ["/told-live", "/told-upgraded"])
+    def test_websockets(self, served: Documents, path: str) -> None:
         with socket.create_connection(("127.0.0.1", served.port), timeout=60) as connection:
             connection.sendall(
-                b"GET /told-live HTTP/1.1\r\nhost: a.example.com\r\nconnection: upgrade\r\n"
+                b"GET "
+                + path.encode()
+                + b" HTTP/1.1\r\nhost: a.example.com\r\nconnection: upgrade\r\n"
                 b"upgrade: websocket\r\nsec-websocket-version: 13\r\n"
                 b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
             )

@@ -5,13 +5,13 @@
 -- held until it is whole, at most as much as the route may buffer; beyond that Envoy refuses it
 -- itself. Streams have no end to wait for.
 
+-- What may tell the length of a body that does not come. (With 204 that is not valid HTTP.)
 local function has_no_body(headers, method)
-  local status = headers:get(":status")
-  return method == "HEAD" or status == "204" or status == "304"
+  return method == "HEAD" or headers:get(":status") == "304"
 end
 
-local function is_stream(headers, method)
-  if method == "CONNECT" or headers:get(":status") == "101" then
+local function is_stream(headers)
+  if headers:get(":status") == "101" then
     return true
   end
   local kind = headers:get("content-type")
@@ -29,7 +29,7 @@ end
 -- Whether the answer is larger than allowed, and whether it is refused already.
 local function is_too_large(message, most)
   local headers = message.headers
-  if has_no_body(headers, message.method) or is_stream(headers, message.method) then
+  if has_no_body(headers, message.method) or is_stream(headers) then
     return false, false
   end
   local told = headers:get("content-length")

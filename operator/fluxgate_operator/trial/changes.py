@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import yaml
@@ -19,6 +19,8 @@ from fluxgate.xds import typeurl
 from fluxgate_operator.trial.workbench import Outcome
 
 _NO_SNAPSHOT = Snapshot.of(())
+_Host = tuple[str, str]
+"""A route table's name, and a virtual host of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +66,22 @@ def _new_resources(before: Snapshot, after: Snapshot, url: str) -> list[Snapshot
 
 def _new_routes(before: Gateway | None, after: Gateway) -> tuple[HTTPRoute, ...]:
     """Routes that are not, with all they say, among those there were; each once."""
-    known = {each.name: each for each in _differing(after, before)}
-    found = {each.name: each for each in _differing(before, after)}
+    known = {route.name: route for _, route in _differing(after, before)}
+    found = {route.name: route for _, route in _differing(before, after)}
     return tuple(route for name, route in found.items() if known.get(name) != route)
 
 
-def _differing(base: Gateway | None, other: Gateway | None) -> Iterator[HTTPRoute]:
+def _differing(base: Gateway | None, other: Gateway | None) -> Iterator[tuple[_Host, HTTPRoute]]:
     """The routes of ``other`` that are not, as the very same objects, in ``base``."""
     hosts = _hosts(base)
-    for key, routes in _hosts(other).items():
-        known = hosts.get(key, ())
+    for host, routes in _hosts(other).items():
+        known = hosts.get(host, ())
         if routes is not known:
-            yield from fresh(routes, known)
+            for route in fresh(routes, known):
+                yield host, route
 
 
-def _hosts(gateway: Gateway | None) -> dict[tuple[str, str], tuple[HTTPRoute, ...]]:
+def _hosts(gateway: Gateway | None) -> dict[_Host, tuple[HTTPRoute, ...]]:
     tables = gateway.route_tables if gateway is not None else ()
     return {
         (table.name, host.host): host.routes for table in tables for host in table.virtual_hosts
@@ -101,8 +104,7 @@ def _route_changes(name: str, outcome: Outcome) -> Iterator[EnvoyChange]:
     before, after = outcome.before.gateways.get(name), outcome.after.gateways.get(name)
     if before is after:
         return
-    old = {each.name: each for each in _differing(after, before)}
-    new = {each.name: each for each in _differing(before, after)}
+    old, new = _by_name(_differing(after, before)), _by_name(_differing(before, after))
     moved = old.keys() ^ new.keys()
     there = _names(before) if moved else set()
     left = _names(after) if moved else set()
@@ -115,6 +117,15 @@ def _route_changes(name: str, outcome: Outcome) -> Iterator[EnvoyChange]:
             change = "changed" if route in left else "removed"
         if change:
             yield EnvoyChange(name, "Route", route, change)
+
+
+def _by_name(
+    found: Iterable[tuple[_Host, HTTPRoute]],
+) -> dict[str, dict[_Host, HTTPRoute]]:
+    named: dict[str, dict[_Host, HTTPRoute]] = {}
+    for host, route in found:
+        named.setdefault(route.name, {})[host] = route
+    return named
 
 
 def _names(gateway: Gateway | None) -> set[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from structlog.typing import FilteringBoundLogger
 
 from fluxgate.ports import ControlPlane, ResourceClient, TrialRunner
+from fluxgate_admin.access import Access
 from fluxgate_admin.settings import AdminSettings
 from fluxgate_admin.use_cases.ports import AuditLog, History, IdempotencyStore
 
@@ -22,7 +23,7 @@ def now_utc() -> dt.datetime:
 class Deps:
     """Everything the routers reach the world through.
 
-    ``check_database`` raises ``UnavailableError`` while the database does not answer.
+    ``access`` says who may call; ``check_database`` raises ``UnavailableError`` while the database does not answer.
     """
 
     settings: AdminSettings
@@ -32,6 +33,7 @@ class Deps:
     history: History
     idempotency: IdempotencyStore
     audit: AuditLog
+    access: Access
     log: FilteringBoundLogger
     check_database: Callable[[], Awaitable[None]]
     clock: Callable[[], dt.datetime] = now_utc

@@ -1,0 +1,78 @@
+"""Everything about who may call, put together; the composition roots build it once a process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fluxgate.ports import ClusterIdentities
+from fluxgate_admin.auth import upkeep
+from fluxgate_admin.auth.accounts import Accounts
+from fluxgate_admin.auth.addresses import networks
+from fluxgate_admin.auth.authenticator import Authenticator
+from fluxgate_admin.auth.cluster import ClusterCallers
+from fluxgate_admin.auth.key_check import KeyCheck
+from fluxgate_admin.auth.keys import Keys
+from fluxgate_admin.auth.records import Clock
+from fluxgate_admin.auth.signing_keys import SigningKeys
+from fluxgate_admin.auth.tokens import Tokens
+from fluxgate_admin.db.database import Database
+from fluxgate_admin.http.limits import RateLimits
+from fluxgate_admin.secret_box import SecretBox
+from fluxgate_admin.settings import AdminSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may call, and how often. Close it with :meth:`close`."""
+
+    authenticator: Authenticator
+    keys: Keys
+    accounts: Accounts
+    signing_keys: SigningKeys
+    tokens: Tokens
+    limits: RateLimits
+    database: Database
+    box: SecretBox
+    clock: Clock
+
+    async def seal_anew(self) -> int:
+        """Before serving: every secret opens, and is sealed with the first master key; how many were not."""
+        return await upkeep.seal_anew(self.database, self.box)
+
+    async def forget_expired(self) -> int:
+        """To be called now and then: used nonces and expired tokens go; how many."""
+        return await upkeep.forget_expired(self.database, self.clock)
+
+    async def close(self) -> None:
+        """Let the connections of the limits go; the database is its opener's."""
+        await self.limits.close()
+
+
+def build_access(
+    settings: AdminSettings,
+    database: Database,
+    clock: Clock,
+    identities: ClusterIdentities | None = None,
+) -> Access:
+    """Access by these settings; ``identities`` lets tokens of the cluster's in.
+
+    Raises ``SecretBoxError`` without usable master keys, ``AddressFormatError`` for a trusted proxy that
+    is no network.
+    """
+    box = SecretBox(settings.master_keys)
+    trusted = networks(settings.trusted_proxies) if settings.trusted_proxies else ()
+    signing_keys = SigningKeys(database, box, clock)
+    tokens = Tokens(database, signing_keys, clock, settings.issuer, settings.token_seconds)
+    check = KeyCheck(database, box, clock, settings.key_prefix, settings.signatures)
+    cluster = None if identities is None else ClusterCallers(identities)
+    return Access(
+        authenticator=Authenticator(check, tokens, clock, trusted, cluster),
+        keys=Keys(database, box, clock, settings.key_prefix),
+        accounts=Accounts(database, clock),
+        signing_keys=signing_keys,
+        tokens=tokens,
+        limits=RateLimits(settings.limits),
+        database=database,
+        box=box,
+        clock=clock,
+    )

@@ -1,0 +1,165 @@
+"""Who calls, as a dependency of every operation: ``Depends(require("routes:read"))``.
+
+:class:`SecuredRoute` asks before anything of the body is read as JSON, so that who may not call learns
+nothing of what a call would have to look like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
+
+from fastapi import Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fluxgate_admin.access import Access
+from fluxgate_admin.auth.authenticator import Caller
+from fluxgate_admin.auth.records import Presented
+from fluxgate_admin.auth.scopes import ANY, PUBLIC, known
+from fluxgate_admin.errors import ScopeMismatchError
+from fluxgate_admin.principal import Principal
+
+_CALLER = "caller"
+_HEADERS = "answer_headers"
+_BYTES = "surrogateescape"
+
+
+class Require:
+    """Lets in who has a scope; see :func:`require`."""
+
+    def __init__(self, scope: str) -> None:
+        self.scope = scope
+
+    async def __call__(self, request: Request) -> Principal:
+        """The caller. Raises 401, 403 and 429 as ``AdminError``; the second time it just answers."""
+        return (await self.admit(request)).principal
+
+    async def admit(self, request: Request) -> Caller:
+        """The caller with its key or token; authenticated, counted, and allowed to."""
+        caller = getattr(request.state, _CALLER, None)
+        if caller is None:
+            access = access_of(request)
+            caller = await access.authenticator.authenticate(await presented_by(request))
+            setattr(request.state, _CALLER, caller)
+            request.state.principal = caller.principal
+            add_headers(request, caller.headers)
+            allowance = await access.limits.take(caller.principal.id, writes=self._writes(request))
+            add_headers(request, allowance.headers)
+        assert isinstance(caller, Caller)
+        if self.scope != ANY and not caller.principal.may(self.scope):
+            raise ScopeMismatchError(self.scope)
+        return caller
+
+    def _writes(self, request: Request) -> bool:
+        """What counts as a write: a question by POST (a dry run) is none, and its scope says so."""
+        if self.scope == ANY:
+            return request.method not in {"GET", "HEAD"}
+        return not self.scope.endswith(":read")
+
+
+def require(scope: str) -> Require:
+    """A dependency that gives the :class:`Principal` of who has ``scope`` (``ANY``: whoever is authenticated).
+
+    It stands in the OpenAPI as ``x-required-scope``.
+    """
+    assert scope == ANY or known(scope), f"{scope} is in no table of auth/scopes.py"
+    return Require(scope)
+
+
+class SecuredRoute(APIRoute):
+    """An operation that asks who calls before it reads the body."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's handler, after the question."""
+        handle = super().get_route_handler()
+        needed = _required(self.dependant)
+
+        async def handler(request: Request) -> Response:
+            if needed is not None:
+                await needed.admit(request)
+            return await handle(request)
+
+        return handler
+
+
+def required_scope(route: APIRoute) -> str:
+    """The scope an operation asks for; ``PUBLIC`` when it asks for nothing."""
+    needed = _required(route.dependant)
+    return PUBLIC if needed is None else needed.scope
+
+
+def _required(dependant: Dependant) -> Require | None:
+    for each in dependant.dependencies:
+        if isinstance(each.call, Require):
+            return each.call
+        if (found := _required(each)) is not None:
+            return found
+    return None
+
+
+def access_of(request: Request) -> Access:
+    """What the application was built with."""
+    return cast("Access", request.app.state.deps.access)
+
+
+async def presented_by(request: Request) -> Presented:
+    """What a request shows, as it came over the wire; the body only where it may be signed."""
+    scope = request.scope
+    headers = tuple(
+        (name.decode("latin-1").lower(), value.decode("latin-1"))
+        for name, value in scope["headers"]
+    )
+    names = {name for name, _ in headers}
+    signed = "x-fluxgate-key" in names and "x-fluxgate-signature" in names
+    client = scope.get("client")
+    raw_path = scope.get("raw_path") or scope["path"].encode()
+    return Presented(
+        method=scope["method"],
+        path=raw_path.decode("utf-8", _BYTES),
+        query=scope["query_string"].decode("utf-8", _BYTES),
+        headers=headers,
+        peer=client[0] if client else None,
+        body=await request.body() if signed else b"",
+        namespace=_namespace(request),
+    )
+
+
+def _namespace(request: Request) -> str:
+    """The one namespace a request names; of two nobody knows which would count, so none does."""
+    named = request.query_params.getlist("namespace")
+    return named[0] if len(named) == 1 else ""
+
+
+def add_headers(request: Request, headers: Any) -> None:  # noqa: ANN401 - any mapping of text
+    """Headers for the answer, whatever it will be; :class:`AnswerHeaders` writes them."""
+    request.scope.setdefault("state", {}).setdefault(_HEADERS, {}).update(headers)
+
+
+class AnswerHeaders:
+    """Writes what :func:`add_headers` was given into the answer, errors included. Pure ASGI."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on, and add to the head of the answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                present = {name.lower() for name, _ in message.get("headers", ())}
+                added = [
+                    (name.encode(), value.encode())
+                    for name, value in state.get(_HEADERS, {}).items()
+                    if name.encode() not in present
+                ]
+                message = {**message, "headers": [*message.get("headers", ()), *added]}
+            await send(message)
+
+        await self._app(scope, receive, with_headers)

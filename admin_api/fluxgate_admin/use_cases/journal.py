@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from fluxgate.ports import Stored
+from fluxgate.ports import ChangeType, ResourceChange, Stored
 from fluxgate.resources import ObjectRef
 from fluxgate_admin.use_cases.ports import History, Revision
 
@@ -48,6 +48,15 @@ class Outcome:
 
     verdict: Verdict
     revision: Revision | None = None
+
+
+def observation_of(change: ResourceChange) -> Observation:
+    """What one news of a watch says of its object. Raises ``ValueError`` for SYNCED, which names none."""
+    if change.ref is None:
+        raise ValueError(f"{change.type} names no object")
+    if change.type is ChangeType.DELETED:
+        return Observation(change.ref, None, version=change.stored.version if change.stored else "")
+    return Observation(change.ref, change.stored)
 
 
 class Journal(History, Protocol):

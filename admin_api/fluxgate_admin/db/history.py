@@ -1,0 +1,196 @@
+"""History in the database.
+
+Everything that writes holds one lock for all replicas (SQLite: its own; PostgreSQL: an advisory lock until the
+transaction ends). So revisions are numbered in the order they are committed, and what two replicas see is kept
+once. Writes are rare (tens a minute) and short, so that nobody waits.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Row, Select, delete, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fluxgate.api.canonical import canonical
+from fluxgate.ports import ResourceChange, Stored
+from fluxgate.resources import ObjectRef
+from fluxgate_admin.db.chain import Chain, State, decode, encode, same
+from fluxgate_admin.db.database import Database
+from fluxgate_admin.db.tables import HeadRow, IntentRow, RevisionRow
+from fluxgate_admin.use_cases.journal import Observation, Outcome, Verdict, observation_of
+from fluxgate_admin.use_cases.ports import HistoryQuery, Intent, Revision, RevisionChange
+
+_LOCK = 0x466C7578_68697374
+"""Of PostgreSQL's advisory locks: "Fluxhist" in ASCII."""
+_BODIES = {RevisionRow.before.key, RevisionRow.after.key}
+_SUMMARY = [each for each in RevisionRow.__table__.columns if each.key not in _BODIES]
+
+
+class SqlHistory:
+    """Implements ``History`` and ``Journal``."""
+
+    def __init__(self, database: Database, clock: Callable[[], dt.datetime]) -> None:
+        self._database, self._clock = database, clock
+
+    async def begin(self, intent: Intent) -> None:
+        """Keep an intent, for good, before the write is made. One intent for each attempt to write."""
+        kind, namespace, name = intent.ref
+        async with self._database.writing(_LOCK) as session:
+            session.add(
+                IntentRow(
+                    id=intent.id,
+                    kind=kind,
+                    namespace=namespace,
+                    name=name,
+                    author=intent.author,
+                    reason=intent.reason,
+                    request_id=intent.request_id,
+                    at=intent.at,
+                    before=encode(intent.before),
+                    after=encode(intent.after),
+                    base=(await Chain.of(session, intent.ref)).number,
+                )
+            )
+
+    async def finish(self, intent_id: str, stored: Stored | None) -> Revision | None:
+        """The write was made, and led to ``stored`` (None: the object is gone)."""
+        async with self._database.writing(_LOCK) as session:
+            statement = select(RevisionRow).where(RevisionRow.intent == intent_id)
+            if (row := await session.scalar(statement)) is not None:
+                return _revision(row)
+            intent = await session.get(IntentRow, intent_id)
+            if intent is None:
+                return None
+            state = self._state(stored)
+            if same(decode(intent.before), state.document):
+                await session.delete(intent)
+                return None
+            ref = ObjectRef(intent.kind, intent.namespace, intent.name)
+            chain = await Chain.of(session, ref)
+            return _revision(await chain.written(state, intent))
+
+    async def abandon(self, intent_id: str) -> None:
+        """The write was certainly not made."""
+        async with self._database.writing(_LOCK) as session:
+            await session.execute(delete(IntentRow).where(IntentRow.id == intent_id))
+
+    async def observe(self, change: ResourceChange) -> Revision | None:
+        """Keep what was seen, as the newest state of its object, unless it is known."""
+        if change.ref is None:
+            return None
+        observation = observation_of(change)
+        async with self._database.writing(_LOCK) as session:
+            outcome = await self._keep(session, observation, trusted=True)
+        return outcome.revision
+
+    async def keep(self, observations: Sequence[Observation]) -> Sequence[Outcome]:
+        """Take observations in, in one transaction."""
+        async with self._database.writing(_LOCK) as session:
+            return [await self._keep(session, each) for each in observations]
+
+    async def newest(self, ref: ObjectRef) -> int:
+        """The number of an object's newest revision; 0 when it has none."""
+        async with self._database.reading() as session:
+            return (await Chain.of(session, ref)).number
+
+    async def living(self, kinds: Sequence[str]) -> Mapping[ObjectRef, str]:
+        """Every object that is there, as far as history knows, with the digest of its document."""
+        statement = select(HeadRow.kind, HeadRow.namespace, HeadRow.name, HeadRow.digest)
+        wanted = statement.where(HeadRow.kind.in_(kinds), HeadRow.digest != "")
+        async with self._database.reading() as session:
+            rows = (await session.execute(wanted)).all()
+        return {ObjectRef(kind, namespace, name): known for kind, namespace, name, known in rows}
+
+    async def overdue(self, before: dt.datetime) -> Sequence[tuple[str, ObjectRef]]:
+        """Intents begun before that moment of which nobody has said how they ended."""
+        statement = select(IntentRow).where(IntentRow.at < before).order_by(IntentRow.at)
+        async with self._database.reading() as session:
+            rows = (await session.scalars(statement)).all()
+        return [(each.id, ObjectRef(each.kind, each.namespace, each.name)) for each in rows]
+
+    async def list(self, query: HistoryQuery) -> Sequence[Revision]:
+        """Newest first, without documents: ``before`` and ``after`` are None; :meth:`get` has them."""
+        async with self._database.reading() as session:
+            rows = (await session.execute(_matching(query))).all()
+        return [_revision(row) for row in rows]
+
+    async def get(self, number: int) -> Revision | None:
+        """One revision, with its documents."""
+        async with self._database.reading() as session:
+            row = await session.get(RevisionRow, number)
+        return None if row is None else _revision(row)
+
+    async def _keep(
+        self, session: AsyncSession, seen: Observation, *, trusted: bool = False
+    ) -> Outcome:
+        chain = await Chain.of(session, seen.ref)
+        state = self._state(seen.stored, seen.version)
+        if state.digest == chain.digest:
+            return Outcome(Verdict.KNOWN)
+        if not trusted and (verdict := _older(chain, state, seen.since)) is not None:
+            return Outcome(verdict)
+        if chain.document is None and seen.stored is not None:
+            state = replace(state, at=_creation(seen.stored, state.at))
+        return Outcome(Verdict.KEPT, _revision(await chain.observed(state)))
+
+    def _state(self, stored: Stored | None, version: str = "") -> State:
+        now = self._clock()
+        if stored is None:
+            return State(None, version, "", now)
+        return State(canonical(stored.document), stored.version, stored.manager, now)
+
+
+def _creation(stored: Stored, now: dt.datetime) -> dt.datetime:
+    """When an object was created, if its place tells, and not after it was seen."""
+    try:
+        created = dt.datetime.fromisoformat(stored.created_at)
+    except ValueError:
+        return now
+    return min(created, now) if created.tzinfo is not None else now
+
+
+def _older(chain: Chain, state: State, since: int | None) -> Verdict | None:
+    """Why a state that differs from the newest one is not news; None when it is."""
+    if since is not None:
+        return None if chain.number == since else Verdict.DOUBTFUL
+    if chain.number == 0:
+        return None
+    # resource versions of one kind are numbers that grow; Kubernetes says so since 1.35 (KEP-5504), and etcd
+    # has always made it so. Those of files are digests: equal or not.
+    if chain.version.isdecimal() and state.version.isdecimal():
+        return None if int(state.version) > int(chain.version) else Verdict.OLDER
+    return Verdict.DOUBTFUL
+
+
+def _matching(query: HistoryQuery) -> Select[Any]:
+    statement = select(*_SUMMARY).order_by(RevisionRow.number.desc()).limit(query.limit)
+    if query.namespaces is not None:
+        statement = statement.where(RevisionRow.namespace.in_(sorted(query.namespaces)))
+    if query.ref is not None:
+        statement = statement.filter_by(**query.ref._asdict())
+    if query.kind:
+        statement = statement.where(RevisionRow.kind == query.kind)
+    if query.author:
+        statement = statement.where(RevisionRow.author.contains(query.author, autoescape=True))
+    if query.before is not None:
+        statement = statement.where(RevisionRow.number < query.before)
+    return statement
+
+
+def _revision(row: RevisionRow | Row[Any]) -> Revision:
+    return Revision(
+        number=row.number,
+        ref=ObjectRef(row.kind, row.namespace, row.name),
+        change=RevisionChange(row.change),
+        author=row.author,
+        reason=row.reason,
+        request_id=row.request_id,
+        via=row.via,
+        at=row.at,
+        before=decode(getattr(row, "before", None)),
+        after=decode(getattr(row, "after", None)),
+    )

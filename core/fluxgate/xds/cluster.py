@@ -26,11 +26,14 @@ _FAMILIES = {
 }
 
 
-def build_cluster(cluster: Cluster, *, ca_bundle: str) -> cluster_v3.Cluster:
+def build_cluster(
+    cluster: Cluster, *, ca_bundle: str, first_checks_within_ms: int
+) -> cluster_v3.Cluster:
     """The ``envoy.config.cluster.v3.Cluster`` of ``cluster``.
 
     ``ca_bundle`` is the file, where Envoy runs, with the system's trusted certificates;
-    it verifies upstreams that bring no CA of their own.
+    it verifies upstreams that bring no CA of their own. ``first_checks_within_ms`` is what
+    :func:`fluxgate.xds.health.first_checks_within_ms` says of all clusters.
     """
     message = cluster_v3.Cluster(
         name=cluster.name,
@@ -46,7 +49,13 @@ def build_cluster(cluster: Cluster, *, ca_bundle: str) -> cluster_v3.Cluster:
     _discover_endpoints(cluster, message)
     set_balancer(cluster.load_balancer, message)
     if cluster.active_check:
-        message.health_checks.append(build_health_check(cluster.active_check, cluster.protocol))
+        check = build_health_check(
+            cluster.active_check,
+            cluster.protocol,
+            tls=cluster.tls is not None,
+            first_within_ms=first_checks_within_ms,
+        )
+        message.health_checks.append(check)
     if cluster.outlier_detection:
         message.outlier_detection.CopyFrom(build_outlier_detection(cluster.outlier_detection))
     if cluster.panic_threshold is not None:

@@ -18,9 +18,38 @@ _METHODS = {
 }
 
 
-def build_health_check(check: ActiveCheck, protocol: str) -> health_check_v3.HealthCheck:
-    """``envoy.config.core.v3.HealthCheck``. Raises ``ValueError`` for an unknown type."""
+_INTERVAL_JITTER_PERCENT = 10
+_AT_ONCE = 1_000
+_CHECKS_PER_MS = 4
+_STEP = 4
+_TLS_COSTS = 2
+
+
+def first_checks_within_ms(targets: int) -> int:
+    """Over how long an Envoy that checks ``targets`` in all spreads the first checks of a pool.
+
+    0 up to a thousand: a pool serves when its targets have been asked once, and few can be asked
+    at once. Beyond that four checks a millisecond, which Envoy's main thread can send, so that
+    no more of them are open together than targets take to answer (docs/decisions/0024). In steps
+    of a factor of four, because every pool with checks is made anew when one is crossed. Checks
+    over TLS, which begin with a whole handshake, take twice as long.
+    """
+    step = _AT_ONCE
+    while step < targets:
+        step *= _STEP
+    return 0 if step == _AT_ONCE else step // _CHECKS_PER_MS
+
+
+def build_health_check(
+    check: ActiveCheck, protocol: str, *, tls: bool, first_within_ms: int
+) -> health_check_v3.HealthCheck:
+    """``envoy.config.core.v3.HealthCheck``. Raises ``ValueError`` for an unknown type.
+
+    ``first_within_ms`` is what :func:`first_checks_within_ms` says of all pools together.
+    """
     message = health_check_v3.HealthCheck(
+        # what began together, as everything does when Envoy starts, must not stay together
+        interval_jitter_percent=_INTERVAL_JITTER_PERCENT,
         timeout=duration(check.timeout_ms),
         interval=duration(check.interval_ms),
         # Envoy asks pools that had no traffic once a minute only
@@ -28,6 +57,11 @@ def build_health_check(check: ActiveCheck, protocol: str) -> health_check_v3.Hea
         healthy_threshold=uint32(check.healthy_threshold),
         unhealthy_threshold=uint32(check.unhealthy_threshold),
     )
+    # one kept for every target is a descriptor each, and proves less
+    message.reuse_connection.value = False
+    if first_within_ms:
+        spread = first_within_ms * _TLS_COSTS if tls else first_within_ms
+        message.initial_jitter.CopyFrom(duration(spread))
     if check.unhealthy_interval_ms:
         message.unhealthy_interval.CopyFrom(duration(check.unhealthy_interval_ms))
     match check.type:

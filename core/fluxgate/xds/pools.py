@@ -11,6 +11,7 @@ from fluxgate.snapshot import ResourceSet, SnapshotResource
 from fluxgate.xds import typeurl
 from fluxgate.xds.cluster import build_cluster
 from fluxgate.xds.endpoint import build_load_assignment
+from fluxgate.xds.health import first_checks_within_ms
 from fluxgate.xds.proto import payload_of
 
 
@@ -27,6 +28,8 @@ class PoolCache:
     sources: dict[str, Cluster] = field(default_factory=dict)
     users: dict[str, dict[str, Cluster]] = field(default_factory=dict)
     """The clusters that share the endpoints of one upstream, by the name of the upstream."""
+    checked: int = 0
+    """How many targets an Envoy checks, over all clusters."""
     cluster_set: ResourceSet = field(default_factory=lambda: ResourceSet.of(()))
     endpoint_set: ResourceSet = field(default_factory=lambda: ResourceSet.of(()))
 
@@ -48,7 +51,7 @@ def build_pools(gateway: Gateway, cache: PoolCache) -> dict[str, ResourceSet]:
 
 def _start_afresh(cache: PoolCache, settings: tuple[str, bool]) -> None:
     cache.settings, cache.clusters = settings, ()
-    cache.sources, cache.users = {}, {}
+    cache.sources, cache.users, cache.checked = {}, {}, 0
     cache.cluster_set = cache.endpoint_set = ResourceSet.of(())
 
 
@@ -63,10 +66,20 @@ def _update(clusters: tuple[Cluster, ...], cache: PoolCache) -> None:
         cache.sources[name] = cluster
         if not cluster.dns:
             cache.users.setdefault(cluster.eds_name, {})[name] = cluster
-    made = [_cluster(each, cache) for name, each in added.items() if gone.get(name) != each]
+    before = first_checks_within_ms(cache.checked)
+    cache.checked += _checked(added.values()) - _checked(gone.values())
+    to_make = {name: each for name, each in added.items() if gone.get(name) != each}
+    if first_checks_within_ms(cache.checked) != before:
+        to_make |= {each.name: each for each in clusters if each.active_check}
+    made = [_cluster(each, cache) for each in to_make.values()]
     cache.cluster_set = cache.cluster_set.changed(made, gone.keys() - added.keys())
     upstreams = {each.eds_name for each in (*added.values(), *gone.values()) if not each.dns}
     _update_endpoints(upstreams, cache)
+
+
+def _checked(clusters: Iterable[Cluster]) -> int:
+    """How many targets of ``clusters`` are checked; a target in two clusters is checked twice."""
+    return sum(len(each.endpoints) for each in clusters if each.active_check)
 
 
 def _leave(cluster: Cluster, cache: PoolCache) -> None:
@@ -120,10 +133,12 @@ def _cluster(cluster: Cluster, cache: PoolCache) -> SnapshotResource:
         secrets = (cluster.tls.ca_secret, cluster.tls.client_secret)
         references += [(typeurl.SECRET, secret) for secret in secrets if secret]
     ca_bundle, _ = cache.settings
+    first = first_checks_within_ms(cache.checked)
+    message = build_cluster(cluster, ca_bundle=ca_bundle, first_checks_within_ms=first)
     return SnapshotResource.of(
         typeurl.CLUSTER,
         cluster.name,
-        payload_of(build_cluster(cluster, ca_bundle=ca_bundle)),
+        payload_of(message),
         references=references,
         origins=cluster.origins,
     )

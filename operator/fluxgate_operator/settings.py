@@ -150,3 +150,4 @@ class ControllerSettings:
     envoy_path: Path | None = None
     validations: int = 2
     validate_seconds: float = 20.0
+    trial_seconds: float = 8.0

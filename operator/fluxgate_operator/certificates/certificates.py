@@ -64,14 +64,19 @@ class Certificates:
         log: FilteringBoundLogger,
         timing: CertificateSettings | None = None,
         clock: Callable[[], dt.datetime] = utc_now,
+        *,
+        makes_authority: bool = True,
     ) -> None:
+        """Without ``makes_authority`` the authority is only read: a controller makes it."""
         self._client = client
         self._settings = settings
         self._leading = leading
         self._log = log
         self._timing = timing or CertificateSettings()
         self._clock = clock
-        self._secret = AuthoritySecret(client, settings.namespace, self._timing.rotation, clock)
+        self._secret = AuthoritySecret(
+            client, settings.namespace, self._timing.rotation, clock, makes=makes_authority
+        )
         self._folder = PrivateFolder()
         self._given: Mapping[str, bytes] = {}
         self._trouble = ("", 0.0)

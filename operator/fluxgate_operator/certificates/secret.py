@@ -48,11 +48,15 @@ class AuthoritySecret:
         namespace: str,
         settings: RotationSettings,
         clock: Callable[[], dt.datetime],
+        *,
+        makes: bool = True,
     ) -> None:
+        """Without ``makes`` it is only read: somebody else makes and rotates it."""
         self._client = client
         self._namespace = namespace
         self._settings = settings
         self._clock = clock
+        self._makes = makes
 
     async def current(self) -> Authorities:
         """What the Secret holds, after making or rotating it where that is due.
@@ -64,6 +68,12 @@ class AuthoritySecret:
             stored, found = await self._read()
             wanted = rotate(found, self._clock(), self._settings)
             if wanted is found:
+                return found
+            if not self._makes:
+                if found is None:
+                    raise AuthoritySecretError(
+                        f"Secret {self._namespace}/{NAME} is empty; a controller fills it"
+                    )
                 return found
             try:
                 await self._write(stored, wanted)

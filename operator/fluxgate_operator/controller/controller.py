@@ -19,6 +19,7 @@ from fluxgate_operator.collector import collector_paused, release_collector, set
 from fluxgate_operator.controller.endpoint import create_app, serving_health
 from fluxgate_operator.controller.no_envoy import validator_for
 from fluxgate_operator.controller.parts import Parts
+from fluxgate_operator.failures import first_cause
 from fluxgate_operator.kube.access import ClusterAccess, load_access
 from fluxgate_operator.kube.client import KubeClient
 from fluxgate_operator.metrics import ControllerMetrics
@@ -121,7 +122,7 @@ class Controller:
                 self.parts.start_writers(writers)
                 started.set_result(None)
         except BaseExceptionGroup as failures:
-            cause = _first_cause(failures)
+            cause = first_cause(failures)
             if started.done():
                 raise cause from None
             started.set_exception(cause)
@@ -188,11 +189,3 @@ class Controller:
         main.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(main, return_exceptions=True)
-
-
-def _first_cause(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What went wrong first, out of groups within groups."""
-    cause: BaseException = failures
-    while isinstance(cause, BaseExceptionGroup):
-        cause = cause.exceptions[0]
-    return cause

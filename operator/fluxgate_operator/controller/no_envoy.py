@@ -44,3 +44,12 @@ def validator_for(
         )
         return NoValidator(str(error))
     return EnvoyValidator(binary, settings.validate_seconds, settings.validations)
+
+
+def trial_validator_for(settings: ControllerSettings, environ: Mapping[str, str]) -> Validator:
+    """Dry runs that somebody waits for: sooner given up, and no others wait behind them."""
+    try:
+        binary = locate_envoy(environ, settings.envoy_path)
+    except EnvoyNotFoundError as error:
+        return NoValidator(str(error))
+    return EnvoyValidator(binary, settings.trial_seconds, settings.validations)

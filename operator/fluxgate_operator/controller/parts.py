@@ -14,7 +14,6 @@ from fluxgate.translator import gateway_key
 from fluxgate_operator.certificates import Certificates
 from fluxgate_operator.controller.intakes import together
 from fluxgate_operator.controller.lag import follow_propagation
-from fluxgate_operator.controller.rights import Rights, needs
 from fluxgate_operator.controller.security import Security
 from fluxgate_operator.culprits import Validator
 from fluxgate_operator.election import LeaseElection
@@ -33,6 +32,7 @@ from fluxgate_operator.notify import Signal
 from fluxgate_operator.pipeline import CachedPipeline
 from fluxgate_operator.providers.kubernetes.provider import KubernetesProvider
 from fluxgate_operator.replicas import Adopter, LocalReport, Replicas, ReplicaSettings
+from fluxgate_operator.rights import Rights, needs
 from fluxgate_operator.settings import ControllerSettings
 from fluxgate_operator.sidecar import SidecarTrust
 from fluxgate_operator.status_book import StatusBook

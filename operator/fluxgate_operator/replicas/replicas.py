@@ -133,6 +133,13 @@ class Replicas:
         finally:
             await self._leave()
 
+    async def follow(self) -> None:
+        """Hear the others without being one of them: no Lease, nothing told; until cancelled."""
+        try:
+            await self._meet(member=False)
+        finally:
+            await self._unlink_all()
+
     async def _tell(self, local: LocalReport) -> None:
         while True:
             waiting = [signal.subscribe() for signal in local.changed]
@@ -144,13 +151,14 @@ class Replicas:
                     each.cancel()
             await asyncio.sleep(self._settings.coalesce)
 
-    async def _meet(self) -> None:
+    async def _meet(self, *, member: bool = True) -> None:
         while True:
             self._look.clear()
             try:
-                await self._membership.renew(self._address())
+                if member:
+                    await self._membership.renew(self._address())
                 members = self._roster.observe(await self._membership.others(), self._clock())
-                await self._attend(members)
+                await self._attend(members, bury=member)
                 self._trouble = ""
             except KubeError as error:
                 if type(error).__name__ != self._trouble:
@@ -161,7 +169,7 @@ class Replicas:
                     await self._look.wait()
             await asyncio.sleep(self._settings.coalesce)
 
-    async def _attend(self, members: Mapping[str, Member]) -> None:
+    async def _attend(self, members: Mapping[str, Member], *, bury: bool) -> None:
         """Connect to who is new, let go of who is gone."""
         for identity in self._reports.keys() | self._links.keys():
             link, _ = self._links.get(identity, (None, None))
@@ -174,7 +182,7 @@ class Replicas:
         for member in members.values():
             if not member.expired:
                 self._connect(member)
-            elif member.identity not in self._links:
+            elif bury and member.identity not in self._links:
                 await self._membership.bury(member)
 
     def _connect(self, member: Member) -> None:
@@ -249,6 +257,9 @@ class Replicas:
         except (KubeError, TimeoutError) as error:
             self._log.warning("our Lease stays until it expires", error=str(error))
         self._service.close()
+        await self._unlink_all()
+
+    async def _unlink_all(self) -> None:
         tasks = [task for _, task in self._links.values()]
         for task in tasks:
             task.cancel()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fluxgate_operator.controller.rights import Need, needs
 from fluxgate_operator.kube.types import LEASES, OUR_TYPES, SECRETS, TOKEN_REVIEWS
+from fluxgate_operator.rights import Need, needs
 from fluxgate_operator.settings import ClusterSettings, ControllerSettings
 
 ROUTES = next(each for each in OUR_TYPES if each.kind == "Route")

@@ -217,7 +217,16 @@ class DirectoryResources:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(self._abandoned)
+            raise
+
+    def _abandoned(self, task: asyncio.Task[Any]) -> None:
+        """Nobody waits for a write any more; what became of it, the log says and every watch."""
+        error = None if task.cancelled() else task.exception()
+        self._log.info("a write went on after its caller left", error=str(error or ""))
 
     def _edit(
         self, path: Path, ref: ObjectRef, wanted: dict[str, Any] | None, version: str | None

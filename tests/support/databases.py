@@ -5,6 +5,8 @@ A folder's ``conftest.py`` imports the fixtures it uses.
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,10 +46,34 @@ def postgres() -> Iterator[Postgres]:
         server.close()
 
 
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite database at the newest revision of the schema, to be copied."""
+    file = tmp_path_factory.mktemp("database") / "template.db"
+    asyncio.run(migrate.upgrade(f"sqlite:///{file}"))
+    return file
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres: Postgres) -> str:
+    """The name of a PostgreSQL database at the newest revision of the schema, to be copied."""
+    url = postgres.new_database()
+    asyncio.run(migrate.upgrade(url))
+    return Postgres.name_of(url)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> DatabasePlace:
+def kind_of_database(request: pytest.FixtureRequest) -> str:
+    """Both, one after the other."""
+    return str(request.param)
+
+
+@pytest.fixture
+def empty_database(
+    kind_of_database: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> DatabasePlace:
     """A database without tables."""
-    if request.param == "postgresql":
+    if kind_of_database == "postgresql":
         server: Postgres = request.getfixturevalue("postgres")
         return DatabasePlace(server.new_database(), server, None)
     file = tmp_path / "admin.db"
@@ -55,10 +81,17 @@ def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> DatabasePl
 
 
 @pytest.fixture
-async def database_place(empty_database: DatabasePlace) -> DatabasePlace:
+def database_place(
+    kind_of_database: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> DatabasePlace:
     """A database at the newest revision of the schema."""
-    await migrate.upgrade(empty_database.url)
-    return empty_database
+    if kind_of_database == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres")
+        template = request.getfixturevalue("migrated_template")
+        return DatabasePlace(server.new_database(template), server, None)
+    file = tmp_path / "admin.db"
+    shutil.copy(request.getfixturevalue("migrated_file"), file)
+    return DatabasePlace(f"sqlite+aiosqlite:///{file}", None, file)
 
 
 @pytest.fixture

@@ -123,11 +123,15 @@ class Postgres:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
         return f"postgresql+psycopg://admin@/{name}?host={self.folder}"
 
+    @staticmethod
+    def name_of(url: str) -> str:
+        """The database of a URL that :meth:`new_database` gave."""
+        return url.partition("@/")[2].partition("?")[0]
+
     def dump(self, url: str) -> str:
         """A database as text, as ``pg_dump`` writes it."""
-        name = url.partition("@/")[2].partition("?")[0]
         done = subprocess.run(
-            [_program("pg_dump"), "-h", str(self.folder), "-U", "admin", name],
+            [_program("pg_dump"), "-h", str(self.folder), "-U", "admin", self.name_of(url)],
             check=True,
             capture_output=True,
             text=True,

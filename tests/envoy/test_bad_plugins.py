@@ -143,7 +143,7 @@ async def test_a_script_that_never_ends_is_set_aside_before_it_holds_up_envoy(
     tmp_path: Path, echo: EchoUpstream
 ) -> None:
     files = {"gateway.yaml": ADMITTING, "echo.yaml": route("echo", "/echo", echo.port)}
-    async with running_gateway(tmp_path, files, validate_seconds=2.0) as gateway:
+    async with running_gateway(tmp_path, files, validate_seconds=5.0) as gateway:
         endless = "while true do end\nfunction envoy_on_request() end"
         write(gateway, lua("bad", endless), using("bad", echo.port, "bad"))
         condition = await rejected(gateway, "bad")

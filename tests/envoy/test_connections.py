@@ -43,7 +43,7 @@ def test_without_a_limit_connections_are_used_again() -> None:
 def test_a_connection_nobody_needs_is_closed_in_time(limit: str) -> None:
     with Fleet("a") as fleet, serving(fleet.targets(), connection={limit: "200ms"}) as served:
         ask(served.port, same(1, "/"))
-        assert len(fleet["a"].open) == 1
+        assert fleet["a"].connections == 1
         eventually(lambda: not fleet["a"].open, what="the connection is closed")
         ask(served.port, same(1, "/"))
         assert fleet["a"].connections == 2

@@ -244,6 +244,8 @@ def test_a_name_that_is_there_twice_is_removed_twice_and_set_once(served: Docume
 
 def test_thousands_of_repeated_names_take_no_time_to_speak_of(served: Documents) -> None:
     text = "{" + ",".join('"a":1,"x":2' for _ in range(40_000)) + "}"
-    answer = served.get("/remove", JSON, method="POST", body=text.encode(), timeout=2)
+    before = served.envoy.cpu_seconds
+    answer = served.get("/remove", JSON, method="POST", body=text.encode())
+    assert served.envoy.cpu_seconds - before < 2
     assert answer.status == 200
     assert answer.json()["body"].count('"x"') == 40_000

@@ -43,7 +43,7 @@ async def test_what_is_proven_is_served_by_every_worker(
 ) -> None:
     for number in range(20):
         gateway.write(f"r{number}.yaml", route(f"r{number}", f"/r{number}", echo.port))
-        found = await gateway.gateway.wait(await stored(gateway, f"r{number}"), 10)
+        found = await gateway.gateway.wait(await stored(gateway, f"r{number}"), 60)
         assert found.complete
         assert found.served == ("standalone",)
         statuses = [(await gateway.get(f"/r{number}")).status for _ in range(4)]
@@ -67,7 +67,7 @@ async def test_a_stopped_envoy_lags_and_counts_again_when_it_goes_on(
     finally:
         os.kill(pid, signal.SIGCONT)
 
-    assert (await gateway.gateway.wait(revision, 10)).complete
+    assert (await gateway.gateway.wait(revision, 60)).complete
     assert (await gateway.get("/new")).status == 200
 
 
@@ -93,7 +93,7 @@ async def test_a_restarted_envoy_is_proven_anew(gateway: RunningGateway) -> None
     await gateway.until(lambda: not gateway.gateway.tracker.report(1).served)
     assert not (await gateway.gateway.wait(None, 0)).complete
 
-    assert (await gateway.gateway.wait(None, 15)).complete
+    assert (await gateway.gateway.wait(None, 60)).complete
     assert gateway.envoy_pid != old
     assert (await gateway.get("/echo")).status == 200
 
@@ -107,7 +107,7 @@ async def test_a_revision_that_changes_nothing_for_envoy_is_served_at_once(
     gateway.write("echo.yaml", described)
     await gateway.until(lambda: gateway.gateway.store.revision > revision)
 
-    assert (await gateway.gateway.wait(None, 10)).complete
+    assert (await gateway.gateway.wait(None, 60)).complete
     assert gateway.gateway.status().snapshot == before
 
 
@@ -127,5 +127,5 @@ async def test_waiting_includes_what_was_written_just_before_however_large(
     padding = "# " + "x" * 300_000 + "\n"
     for number in range(3):
         gateway.write("large.yaml", padding + route("large", f"/large{number}", echo.port))
-        assert (await gateway.gateway.wait(None, 10)).complete
+        assert (await gateway.gateway.wait(None, 60)).complete
         assert (await gateway.get(f"/large{number}")).status == 200

@@ -89,7 +89,7 @@ async def fleet(plane: ControlPlane) -> AsyncIterator[dict[str, EnvoyProcess]]:
         envoy(bootstrap("two", plane.port)) as two,
         envoy(bootstrap("three", plane.port)) as three,
     ):
-        assert (await plane.tracker.wait(plane.store.revision, 20)).complete
+        assert (await plane.tracker.wait(plane.store.revision, 60)).complete
         yield {"one": one, "two": two, "three": three}
 
 
@@ -114,7 +114,7 @@ async def test_the_one_node_that_stands_still_is_named_and_the_others_count(
         assert programmed.message == "2 of 3 nodes serve it"
     finally:
         os.kill(fleet["two"].pid, signal.SIGCONT)
-    assert (await plane.tracker.wait(revision, 20)).served == ("one", "three", "two")
+    assert (await plane.tracker.wait(revision, 60)).served == ("one", "three", "two")
 
 
 async def test_a_node_that_joins_late_counts_from_then_on(
@@ -125,7 +125,7 @@ async def test_a_node_that_joins_late_counts_from_then_on(
 
     async with envoy(bootstrap("late", plane.port)):
         await plane.until(lambda: len(plane.tracker.counted_nodes()) == 4)
-        found = await plane.tracker.wait(revision, 20)
+        found = await plane.tracker.wait(revision, 60)
         assert found.served == ("late", "one", "three", "two")
 
 
@@ -136,7 +136,7 @@ async def test_a_node_that_left_is_not_waited_for(
     await plane.until(lambda: len(plane.tracker.counted_nodes()) == 2)
 
     revision = plane.apply(route("new", "/new", echo.port))
-    found = await plane.tracker.wait(revision, 20)
+    found = await plane.tracker.wait(revision, 60)
     assert found.complete
     assert found.served == ("one", "two")
 
@@ -148,7 +148,7 @@ async def test_a_node_that_rejects_what_others_accept_is_named_with_envoys_words
     strict = bootstrap("strict", plane.port)
     del strict["layeredRuntime"]
     async with envoy(bootstrap("one", plane.port)), envoy(strict):
-        assert (await plane.tracker.wait(plane.store.revision, 20)).complete
+        assert (await plane.tracker.wait(plane.store.revision, 60)).complete
         revision = plane.apply(route("new", EXPENSIVE, echo.port))
         await plane.until(lambda: plane.isolator.runtime_rejections)
 
@@ -163,7 +163,7 @@ async def test_a_node_that_rejects_what_others_accept_is_named_with_envoys_words
         assert "program size" in gateway.message
 
         revision = plane.delete(route("new", EXPENSIVE, echo.port))
-        assert (await plane.tracker.wait(revision, 20)).served == ("one", "strict")
+        assert (await plane.tracker.wait(revision, 60)).served == ("one", "strict")
         assert not plane.isolator.runtime_rejections
 
 
@@ -183,7 +183,7 @@ async def test_an_envoy_with_a_certificate_is_served_and_proven_over_mutual_tls(
         plane.apply(route("echo", "/echo", echo.port))
         plane.synced()
         async with envoy(bootstrap("edge-1", plane.port, tls)):
-            found = await plane.tracker.wait(plane.store.revision, 20)
+            found = await plane.tracker.wait(plane.store.revision, 60)
             assert found.served == ("edge-1",)
             revision = plane.apply(route("new", "/new", echo.port))
-            assert (await plane.tracker.wait(revision, 20)).served == ("edge-1",)
+            assert (await plane.tracker.wait(revision, 60)).served == ("edge-1",)

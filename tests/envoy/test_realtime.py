@@ -22,7 +22,7 @@ from websockets.sync.client import connect
 from websockets.sync.server import ServerConnection, serve
 
 pytestmark = pytest.mark.envoy
-LIMITS = {"timeouts": {"request": "300ms"}, "retry": {"perTryTimeout": "200ms", "retryOn": ["5xx"]}}
+LIMITS = {"timeouts": {"request": "1s"}, "retry": {"perTryTimeout": "800ms", "retryOn": ["5xx"]}}
 
 
 def serving(port: int, silent: int, protocol: str = "HTTP1") -> Documents:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 from support.documents import Documents, gateway, obj
+from support.envoy import eventually
 from support.fleet import Fleet, ask, tally
 from support.upstream import Answer, EchoUpstream, SeenRequest
 
@@ -74,7 +74,7 @@ def good() -> Answer:
 @pytest.mark.parametrize("limit", ["perTryTimeout", "perTryIdleTimeout"])
 def test_an_attempt_that_takes_too_long_is_followed_by_the_next(limit: str) -> None:
     attempts = Attempts(None, good)
-    retry = {"attempts": 1, "retryOn": ["gateway-error"], limit: "100ms"}
+    retry = {"attempts": 1, "retryOn": ["gateway-error"], limit: "1s"}
     with EchoUpstream(respond=attempts) as echo, serving(echo.port, retry=retry) as served:
         answer = served.get()
         attempts.over.set()
@@ -83,7 +83,7 @@ def test_an_attempt_that_takes_too_long_is_followed_by_the_next(limit: str) -> N
 
 def test_without_a_cause_that_covers_it_a_slow_attempt_is_the_last() -> None:
     attempts = Attempts(None, good)
-    retry = {"attempts": 1, "perTryTimeout": "100ms"}
+    retry = {"attempts": 1, "perTryTimeout": "1s"}
     with EchoUpstream(respond=attempts) as echo, serving(echo.port, retry=retry) as served:
         assert served.get().status == 504
         attempts.over.set()
@@ -107,8 +107,8 @@ def test_a_hedged_attempt_goes_on_beside_the_next(
         return Answer(200, body=b"second")
 
     attempts = Attempts(first, never)
-    retry = {"attempts": 1, "retryOn": ["5xx"], "perTryTimeout": "100ms", "hedge": hedge}
-    limits = {"request": "2s"}
+    retry = {"attempts": 1, "retryOn": ["5xx"], "perTryTimeout": "1s", "hedge": hedge}
+    limits = {"request": "20s"}
     with (
         EchoUpstream(respond=attempts) as echo,
         serving(echo.port, retry=retry, timeouts=limits) as served,
@@ -136,22 +136,21 @@ def test_retries_keep_to_their_budget(budget: dict[str, int], attempts: int) -> 
 
 
 class Together:
-    """Counts how many requests are with the upstream at the same time; waits for ``wanted``."""
+    """Holds requests with the upstream, and counts how many are there at the same time."""
 
-    def __init__(self, wanted: int) -> None:
-        self._barrier = threading.Barrier(wanted)
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._now = 0
+        self.go_on = threading.Event()
+        self.now = 0
         self.most = 0
 
     def __call__(self, request: SeenRequest) -> Answer:
         with self._lock:
-            self._now += 1
-            self.most = max(self.most, self._now)
-        with contextlib.suppress(threading.BrokenBarrierError):
-            self._barrier.wait(0.3)
+            self.now += 1
+            self.most = max(self.most, self.now)
+        self.go_on.wait(WAIT)
         with self._lock:
-            self._now -= 1
+            self.now -= 1
         return Answer(200)
 
 
@@ -167,13 +166,21 @@ class Together:
 def test_a_circuit_breaker_lets_so_many_through_at_a_time(
     breaker: dict[str, int], most: int, refused: int
 ) -> None:
-    together = Together(3)
+    together = Together()
     with (
         EchoUpstream(respond=together) as echo,
         serving(echo.port, upstream={"circuitBreaker": breaker}) as served,
         ThreadPoolExecutor(3) as pool,
     ):
-        statuses = list(pool.map(lambda _: served.get().status, range(3)))
-    assert together.most == most
+        answers = [pool.submit(lambda: served.get().status) for _ in range(3)]
+        eventually(
+            lambda: (together.now, sum(each.done() for each in answers)) == (most, refused),
+            what="so many are there, and so many refused",
+        )
+        together.go_on.wait(0.3)  # nobody sets it: time for one more than there may be
+        held = together.most
+        together.go_on.set()
+        statuses = [each.result() for each in answers]
+    assert held == most
     assert statuses.count(503) == refused
     assert statuses.count(200) == 3 - refused

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from support.ports import free_port
 from support.standalone import GATEWAY, RunningGateway, route, running_gateway, settings_for
 from support.upstream import Answer, EchoUpstream, SeenRequest
 
@@ -194,9 +195,9 @@ async def test_a_listener_on_a_taken_port_is_left_out_until_the_port_is_free(
 ) -> None:
     async with running_gateway(tmp_path, files(echo.port)) as gateway:
         with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
+            port = free_port()
+            taken.bind(("127.0.0.1", port))
             taken.listen()
-            port = taken.getsockname()[1]
             listener = f"{{name: second, port: {port}, address: 127.0.0.1}}"
             gateway.write(
                 "gateway.yaml",

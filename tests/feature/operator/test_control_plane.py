@@ -156,7 +156,7 @@ async def test_a_new_route_reaches_the_node_and_is_programmed(plane: ControlPlan
     async with connected(plane, *EVERYTHING) as node:
         await plane.until(lambda: node.routes() == ["route/default/one/0"])
         revision = plane.apply(route("two", "/two", 8001))
-        assert (await plane.tracker.wait(revision, 10)).served == ("node-1",)
+        assert (await plane.tracker.wait(revision, 60)).served == ("node-1",)
         assert node.routes() == ["route/default/one/0", "route/default/two/0"]
         assert plane.condition("Route", "two", ConditionType.PROGRAMMED).status
 
@@ -164,10 +164,10 @@ async def test_a_new_route_reaches_the_node_and_is_programmed(plane: ControlPlan
 async def test_an_update_carries_only_what_changed(plane: ControlPlane) -> None:
     await first_turn(plane)
     async with connected(plane, *EVERYTHING) as node:
-        assert (await plane.tracker.wait(plane.store.revision, 10)).complete
+        assert (await plane.tracker.wait(plane.store.revision, 60)).complete
         node.updates.clear()
         revision = plane.apply(route("two", "/two", 8001))
-        assert (await plane.tracker.wait(revision, 10)).complete
+        assert (await plane.tracker.wait(revision, 60)).complete
         assert typeurl.LISTENER not in {each.type_url for each in node.updates}
         assert typeurl.CLUSTER not in {each.type_url for each in node.updates}
 
@@ -175,10 +175,10 @@ async def test_an_update_carries_only_what_changed(plane: ControlPlane) -> None:
 async def test_an_equal_write_sends_nothing_and_counts_as_served(plane: ControlPlane) -> None:
     await first_turn(plane)
     async with connected(plane, *EVERYTHING) as node:
-        assert (await plane.tracker.wait(plane.store.revision, 10)).complete
+        assert (await plane.tracker.wait(plane.store.revision, 60)).complete
         node.updates.clear()
         revision = plane.apply(route("one", "/one", 8001, "  description: the same to Envoy\n"))
-        assert (await plane.tracker.wait(revision, 10)).served == ("node-1",)
+        assert (await plane.tracker.wait(revision, 60)).served == ("node-1",)
         assert node.updates == []
 
 
@@ -187,7 +187,7 @@ async def test_a_deleted_route_leaves_the_node_and_the_statuses(plane: ControlPl
     async with connected(plane, *EVERYTHING) as node:
         await plane.until(node.routes)
         revision = plane.delete(route("one", "/one", 8001))
-        assert (await plane.tracker.wait(revision, 10)).complete
+        assert (await plane.tracker.wait(revision, 60)).complete
         assert node.routes() == []
         assert plane.condition("Route", "one", ConditionType.ACCEPTED) is None
 
@@ -213,14 +213,14 @@ async def test_a_route_without_its_upstream_is_told_and_comes_to_life_with_it(
 async def test_a_node_that_does_not_answer_lags_until_it_does(plane: ControlPlane) -> None:
     await first_turn(plane)
     async with connected(plane, *EVERYTHING) as node:
-        assert (await plane.tracker.wait(plane.store.revision, 10)).complete
+        assert (await plane.tracker.wait(plane.store.revision, 60)).complete
         node.free.clear()
         revision = plane.apply(route("two", "/two", 8001))
         await plane.until(lambda: plane.tracker.report(revision).lagging)
         (lag,) = plane.tracker.report(revision).lagging
         assert (lag.node, lag.reason) == ("node-1", LagReason.NOT_ACKNOWLEDGED)
         node.free.set()
-        assert (await plane.tracker.wait(revision, 10)).served == ("node-1",)
+        assert (await plane.tracker.wait(revision, 60)).served == ("node-1",)
 
 
 async def test_the_object_behind_a_rejection_is_set_aside_and_a_repaired_one_returns(
@@ -228,7 +228,7 @@ async def test_the_object_behind_a_rejection_is_set_aside_and_a_repaired_one_ret
 ) -> None:
     await first_turn(plane)
     async with connected(plane, *EVERYTHING) as node:
-        assert (await plane.tracker.wait(plane.store.revision, 10)).complete
+        assert (await plane.tracker.wait(plane.store.revision, 60)).complete
         validator.word, node.refuse = b"/forbidden", "no /forbidden here"
         plane.apply(route("bad", "/forbidden", 8001))
         plane.apply(route("good", "/good", 8001))
@@ -246,7 +246,7 @@ async def test_the_object_behind_a_rejection_is_set_aside_and_a_repaired_one_ret
         await plane.until(lambda: node.routes() == ["route/default/good/0", "route/default/one/0"])
 
         revision = plane.apply(route("bad", "/allowed", 8001))
-        assert (await plane.tracker.wait(revision, 10)).complete
+        assert (await plane.tracker.wait(revision, 60)).complete
         assert "route/default/bad/0" in node.routes()
         assert plane.reconciler.set_aside == {}
 
@@ -256,7 +256,7 @@ async def test_a_rejection_no_dry_run_repeats_is_told_on_the_gateway_and_sets_no
 ) -> None:
     await first_turn(plane)
     async with connected(plane, *EVERYTHING) as node:
-        assert (await plane.tracker.wait(plane.store.revision, 10)).complete
+        assert (await plane.tracker.wait(plane.store.revision, 60)).complete
         node.refuse = "not on a Sunday"
         plane.apply(route("two", "/two", 8001))
         await plane.until(lambda: plane.isolator.runtime_rejections)

@@ -8,31 +8,24 @@ from dataclasses import dataclass, field
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
-from fluxgate_admin.principal import Principal
-
 _KEY = "fluxgate.context"
 
 
 @dataclass(slots=True)
 class RequestContext:
-    """One request. Whoever learns something of it writes it here; audit and answer read it.
+    """One request. Whoever learns something of it writes it here; the audit log reads it.
 
-    ``headers`` go into the answer, whatever it is. ``objects`` are those it is about, for the audit log.
-    ``address`` is where it comes from: the connection's peer until authentication knows better.
+    ``error`` is the word of a refusal, ``objects`` are those the request is about.
     """
 
     id: str
-    address: str
-    principal: Principal | None = None
     error: str = ""
     objects: list[str] = field(default_factory=list)
-    headers: dict[str, str] = field(default_factory=dict)
 
 
 def new_context(scope: Scope) -> RequestContext:
     """A context for a request that begins, with an id nobody else has or can choose."""
-    peer = scope.get("client")
-    context = RequestContext(f"req_{secrets.token_hex(8)}", peer[0] if peer else "")
+    context = RequestContext(f"req_{secrets.token_hex(8)}")
     scope[_KEY] = context
     return context
 

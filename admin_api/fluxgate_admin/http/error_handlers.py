@@ -115,9 +115,10 @@ def _pointer(loc: Sequence[int | str], body: object, *, missing: bool) -> str:
     parts: list[int | str] = []
     here: Any = body
     for index, part in enumerate(loc):
-        if (isinstance(here, dict) and part in here) or (
+        known = (isinstance(here, dict) and part in here) or (
             isinstance(here, list) and isinstance(part, int) and part < len(here)
-        ):
+        )
+        if known:
             here = here[part]
         elif not (missing and index == len(loc) - 1):
             continue

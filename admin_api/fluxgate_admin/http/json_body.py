@@ -1,8 +1,4 @@
-"""JSON bodies, read strictly (RFC 8259): UTF-8, no NaN, bounded depth; and only for who may call.
-
-FastAPI reads a body before it runs dependencies, so a body that is not JSON would be refused before the
-caller is known. Here it becomes a value that no model takes, and is refused when its turn has come.
-"""
+"""JSON bodies, read strictly (RFC 8259): UTF-8, no lone surrogates, no NaN, bounded depth."""
 
 from __future__ import annotations
 
@@ -10,15 +6,19 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi.routing import APIRoute
 from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import Response
 
+from fluxgate_admin.http.authentication import SecuredRoute
+
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """What stands for a body that is not JSON; ``why`` is for people."""
+    """What stands for a body that is not JSON, and fits no model; ``why`` is for people.
+
+    An exception would not say as much: FastAPI answers any of them in words of its own.
+    """
 
     why: str
 
@@ -34,8 +34,8 @@ class JsonRequest(Request):
             return Malformed(str(error))
 
 
-class JsonRoute(APIRoute):
-    """A route whose bodies are read by :class:`JsonRequest`."""
+class JsonRoute(SecuredRoute):
+    """An operation whose body is read by :class:`JsonRequest`, once it is known who calls."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler that serves a request."""

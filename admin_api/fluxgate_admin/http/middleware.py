@@ -9,6 +9,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
+from fluxgate_admin.auth.addresses import client_address, networks
 from fluxgate_admin.deps import Deps
 from fluxgate_admin.errors import AdminError, TooLargeError
 from fluxgate_admin.http.answers import error_answer
@@ -20,6 +21,7 @@ UNAUDITED = frozenset(("/healthz", "/readyz", "/docs", "/openapi.json", "/.well-
 """Public, and asked every few seconds: nobody learns anything from their records."""
 _SECRET = re.compile(r"(sk_(?:live|test)_|fss_)[A-Za-z0-9_-]+")
 _LONGEST_PATH = 512
+_FORWARDED = b"x-forwarded-for"
 
 
 class RequestMiddleware:
@@ -28,6 +30,8 @@ class RequestMiddleware:
     def __init__(self, app: ASGIApp, deps: Deps) -> None:
         self._app = app
         self._deps = deps
+        trusted = deps.settings.trusted_proxies
+        self._trusted = networks(trusted) if trusted else ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -61,7 +65,7 @@ class RequestMiddleware:
     ) -> None:
         if scope["path"] in UNAUDITED:
             return
-        principal = context.principal
+        principal = scope.get("state", {}).get("principal")
         await self._deps.audit.record(
             AuditRecord(
                 at=self._deps.clock(),
@@ -71,11 +75,18 @@ class RequestMiddleware:
                 path=shown_path(scope),
                 status=status,
                 error=context.error,
-                address=context.address,
+                address=self._address(scope),
                 seconds=seconds,
                 objects=tuple(context.objects),
             )
         )
+
+    def _address(self, scope: Scope) -> str:
+        peer = scope.get("client")
+        forwarded = [
+            value.decode("latin-1") for name, value in scope["headers"] if name == _FORWARDED
+        ]
+        return str(client_address(peer[0] if peer else None, forwarded, self._trusted) or "")
 
 
 _FAILED = "Something went wrong here; the log has the details under this request_id."
@@ -94,8 +105,6 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
-            for name, value in self._context.headers.items():
-                headers[name] = value
             headers[REQUEST_ID] = self._context.id
             headers.setdefault("cache-control", "no-store")
             headers["x-content-type-options"] = "nosniff"

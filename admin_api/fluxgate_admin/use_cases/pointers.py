@@ -58,27 +58,46 @@ class Pointers:
     """Where the parts of a document come from in the body of a request.
 
     ``origins`` holds pointers into the document and what they are in the body; the longest that leads the
-    way counts. What has no origin is below ``base``, in the body's own spelling if it is ``spelled`` otherwise.
+    way counts. Behind it names are looked up in ``body``, which may spell them in snake_case. Without
+    origins document and body are the same, but for ``base`` in front.
     """
 
     origins: Mapping[str, str] = field(default_factory=dict)
+    body: object = None
     base: str = ""
-    snake_below: str = ""
-    """Below this pointer of the document, names stand at ``base`` of the body in snake_case."""
 
     def translate(self, found: str) -> str:
         """The pointer into the body for one into the document."""
         best = max((each for each in self.origins if _leads(each, found)), key=len, default=None)
-        if best is not None:
-            return self.origins[best] + found[len(best) :]
-        if self.snake_below and _leads(self.snake_below, found):
-            return self.base + _snake(found[len(self.snake_below) :])
-        return self.base + found
+        if best is None:
+            return self.base + found
+        here = at(self.body, start := self.origins[best])
+        for part in found[len(best) :].split("/")[1:]:
+            name = part if self.body is None else _spelled(part, here)
+            here = at(here, f"/{name}")
+            start = f"{start}/{name}"
+        return self.base + start
+
+
+def at(value: object, place: str) -> object:
+    """What stands at a pointer; None for nothing."""
+    for part in place.split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(value, Mapping):
+            value = value.get(key)
+        elif isinstance(value, list) and key.isdigit() and int(key) < len(value):
+            value = value[int(key)]
+        else:
+            return None
+    return value
+
+
+def _spelled(part: str, here: object) -> str:
+    """The name as the body has it, else as it should have it."""
+    if isinstance(here, Mapping) and part in here:
+        return part
+    return _CAPITAL.sub(lambda match: f"_{match[1].lower()}", part)
 
 
 def _leads(start: str, found: str) -> bool:
     return found == start or found.startswith(f"{start}/")
-
-
-def _snake(text: str) -> str:
-    return _CAPITAL.sub(lambda match: f"_{match[1].lower()}", text)

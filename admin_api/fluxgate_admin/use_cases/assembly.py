@@ -1,0 +1,16 @@
+"""All use cases, put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fluxgate_admin.use_cases.changes import Changes
+from fluxgate_admin.use_cases.objects import Objects
+
+
+@dataclass(frozen=True, slots=True)
+class UseCases:
+    """What can be done, for every surface."""
+
+    objects: Objects
+    changes: Changes

@@ -1,0 +1,107 @@
+"""What the OpenAPI says of an operation besides its types: scope, every refusal there can be, examples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fluxgate_admin.auth.scopes import PUBLIC
+from fluxgate_admin.v2.shapes import ErrorShape
+
+_REFUSALS: Mapping[int, tuple[str, str, str]] = {
+    400: ("The request cannot be read.", "invalid_request", "/match: is required"),
+    401: (
+        "No credential, or not a valid one.",
+        "unauthenticated",
+        "The credential is not valid.",
+    ),
+    403: (
+        "The credential lacks a scope, or may not be used from there.",
+        "scope_mismatch",
+        "Token lacks routes:write permission. Contact org admin to elevate service account.",
+    ),
+    404: (
+        "There is no such object, or not for this caller.",
+        "not_found",
+        "There is no Route rt_9x4m2p1q.",
+    ),
+    409: (
+        "It exists already, others use it, or the idempotency key was used for something else.",
+        "already_exists",
+        "Route default/payments-service-v2 exists already.",
+    ),
+    412: (
+        "If-Match names another version.",
+        "precondition_failed",
+        "Route default/payments-service-v2 is not the version that If-Match names; read it again.",
+    ),
+    413: ("The body is too large.", "too_large", "The body is larger than 1048576 bytes."),
+    422: (
+        "The change would not be served as written; nothing is stored.",
+        "unprocessable",
+        "/match/path: must start with /",
+    ),
+    429: ("The credential's limit is used up.", "rate_limited", "30 writes a minute are used up."),
+    500: (
+        "A mistake of ours.",
+        "internal_error",
+        "Something went wrong here; the log has the details under this request_id.",
+    ),
+    503: (
+        "The API server, the folder or the database does not answer; a write may have been made.",
+        "unavailable",
+        "The database does not answer.",
+    ),
+}
+_ALWAYS = (400, 401, 403, 429, 500, 503)
+READS = (404,)
+WRITES = (404, 409, 412, 413, 422)
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The refusals of an operation, for ``responses``."""
+    return {status: _refusal(status) for status in sorted({*_ALWAYS, *statuses})}
+
+
+def _refusal(status: int) -> dict[str, Any]:
+    description, error, message = _REFUSALS[status]
+    example = {"error": error, "message": message, "request_id": "req_77f2a9c1"}
+    shown: dict[str, Any] = {
+        "model": ErrorShape,
+        "description": description,
+        "content": {"application/json": {"example": example}},
+    }
+    if status in (429, 503):
+        shown["headers"] = {
+            "Retry-After": {
+                "description": "Seconds until it is worth trying again.",
+                "schema": {"type": "string"},
+            }
+        }
+    return shown
+
+
+def answers(
+    model: type[Any],
+    description: str,
+    example: Any = None,
+    *,
+    etag: bool = False,  # noqa: ANN401 - JSON
+) -> dict[str, Any]:
+    """One good answer, for ``responses``."""
+    shown: dict[str, Any] = {"model": model, "description": description}
+    if example is not None:
+        shown["content"] = {"application/json": {"example": example}}
+    if etag:
+        shown["headers"] = {
+            "ETag": {
+                "description": "The version, for If-Match and If-None-Match.",
+                "schema": {"type": "string"},
+            }
+        }
+    return shown
+
+
+def public() -> dict[str, Any]:
+    """For ``openapi_extra`` of what everybody may read."""
+    return {"x-required-scope": PUBLIC, "security": []}

@@ -1,0 +1,118 @@
+"""Answers to writes, and the parts that several answers share."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.responses import Response
+
+from fluxgate.status import Condition
+from fluxgate_admin.http.answers import json_answer
+from fluxgate_admin.http.etags import quoted
+from fluxgate_admin.use_cases.documents import etag_of_document
+from fluxgate_admin.use_cases.drafts import Outcome, Report
+from fluxgate_admin.use_cases.proof import Sync, SyncStatus
+from fluxgate_admin.v2.calls import WriteCall
+
+MOST_CHANGES = 1000
+"""More resources of Envoy's are counted, and not told."""
+
+
+def timestamp(text: str) -> str | None:
+    """RFC 3339 in UTC to the second, as the document has it; None when nobody knows."""
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return of_moment(moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC))
+
+
+def of_moment(moment: dt.datetime) -> str:
+    """RFC 3339 in UTC to the second."""
+    return moment.astimezone(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def shown_sync(sync: Sync) -> dict[str, Any]:
+    """``sync_status``, and what there is to say about it."""
+    shown: dict[str, Any] = {"sync_status": sync.status.value}
+    if sync.message:
+        shown["sync_message"] = sync.message
+    if sync.nodes:
+        shown["pending_nodes"] = [
+            {"node": each.node, "reason": each.reason, "message": each.message}
+            for each in sync.nodes
+        ]
+    if sync.hidden:
+        shown["hidden_nodes"] = sync.hidden
+    return shown
+
+
+def shown_conditions(conditions: tuple[Condition, ...]) -> list[dict[str, Any]]:
+    """Conditions as bodies have them."""
+    return [
+        {
+            "type": each.type.value,
+            "status": each.status,
+            "reason": each.reason.value,
+            "message": each.message,
+        }
+        for each in conditions
+    ]
+
+
+def shown_warnings(report: Report) -> dict[str, Any]:
+    """What is worth reading, if anything is."""
+    found = [each.as_json() for each in report.warnings]
+    return {"warnings": found} if found else {}
+
+
+def shown_trial(report: Report) -> dict[str, Any]:
+    """What a dry run found."""
+    difference = report.difference
+    return {
+        "valid": not report.fatal,
+        "problems": [each.as_json() for each in report.fatal],
+        "warnings": [each.as_json() for each in report.warnings],
+        "diff": {
+            "objects": [{"object": str(ref), "diff": diff} for ref, diff in difference.objects],
+            "routes": [_change(each) for each in difference.routes[:MOST_CHANGES]],
+            "envoy": [_change(each) for each in difference.envoy[:MOST_CHANGES]],
+        },
+        "checked_by_envoy": report.asked_envoy,
+        "cached": report.cached,
+        "note": report.note or None,
+    }
+
+
+def _change(each: Any) -> dict[str, str]:  # noqa: ANN401 - an EnvoyChange
+    return {"gateway": each.gateway, "type": each.type, "name": each.name, "change": each.change}
+
+
+def status_of(outcome: Outcome, done: int) -> int:
+    """``done`` when the change is in force everywhere, or nobody waited; else 202: stored, not there yet."""
+    return done if outcome.sync.status is SyncStatus.PROPAGATED else 202
+
+
+def write_answer(
+    call: WriteCall,
+    outcome: Outcome,
+    body: Mapping[str, Any],
+    *,
+    done: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The answer to a write that was made, or to a dry run of one."""
+    call.context.objects.append(str(outcome.ref))
+    if outcome.dry_run:
+        return json_answer(shown_trial(outcome.report))
+    status = done
+    if call.options.wait and outcome.sync.status is not SyncStatus.PROPAGATED:
+        status = 202
+    if outcome.sync.status is SyncStatus.REJECTED:
+        status = 202
+    named = dict(headers or {})
+    if outcome.document is not None:
+        named["etag"] = quoted(etag_of_document(outcome.document))
+    return json_answer(body, status, named)

@@ -23,7 +23,6 @@ _INSTALLED = Path("/usr/lib/postgresql")
 _SETTINGS = {
     "listen_addresses": "",
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
     "shared_buffers": "32MB",
     "max_connections": "60",

@@ -83,9 +83,9 @@ async def require_head(url: str) -> None:
 async def _migrate(url: str, revision: str, *, upwards: bool) -> None:
     engine = create_engine(database_url(url), seconds=60, migrating=True)
     try:
-        async with engine.execution_options(**{WRITES: True}).connect() as connection:
+        # Alembic finds a transaction begun, and leaves its end to us
+        async with engine.execution_options(**{WRITES: True}).begin() as connection:
             before, after = await connection.run_sync(_run, revision, upwards)
-            await connection.commit()
     finally:
         await engine.dispose()
     if before != after:

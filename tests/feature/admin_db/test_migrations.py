@@ -1,0 +1,201 @@
+"""Migrations: up and down, with data, at once, and exactly the tables that the program uses."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from asyncio.subprocess import PIPE, STDOUT
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, func, inspect, select, text
+from support.databases import DatabasePlace
+from support.history import START, Clock, intent, route, stored, told
+
+from fluxgate_admin.auth.tables import AdminAccount, AdminKey, AdminNonce, AdminToken
+from fluxgate_admin.db import migrate
+from fluxgate_admin.db.database import Database
+from fluxgate_admin.db.history import SqlHistory
+from fluxgate_admin.db.schema import METADATA
+
+
+async def tables(url: str) -> set[str]:
+    def names(connection: Connection) -> set[str]:
+        return set(inspect(connection).get_table_names()) - {"alembic_version"}
+
+    async with Database(url) as database, database.reading() as session:
+        return await (await session.connection()).run_sync(names)
+
+
+async def fill(url: str) -> None:
+    """A row in the tables that matter, those of other people included."""
+    async with Database(url) as database:
+        history = SqlHistory(database, Clock())
+        write = intent(None, route())
+        await history.begin(write)
+        await history.finish(write.id, stored(route()))
+        await history.begin(intent(route(), route(path="/b")))
+        await fill_credentials(database)
+
+
+async def fill_credentials(database: Database) -> None:
+    async with database.writing() as session:
+        session.add(
+            AdminKey(
+                id="key_1",
+                organisation="shop",
+                name="ci",
+                hash="0" * 64,
+                prefix="sk_live_abc",
+                last_four="wxyz",
+                signing_secret="sealed",
+                scopes=["*"],
+                allowed_addresses=["127.0.0.1/32"],
+                slot=1,
+                created_at=START,
+                created_by="bootstrap",
+            )
+        )
+        account = AdminAccount(
+            id="sa_1",
+            kind="service_account",
+            client_id="ci",
+            organisation="shop",
+            name="ci",
+            secret_hash="1" * 64,
+            last_four="wxyz",
+            scopes=["routes:read"],
+            created_at=START,
+            created_by="bootstrap",
+        )
+        session.add(account)
+        await session.flush()
+        session.add(AdminNonce(key_id="key_1", nonce="n" * 16, expires_at=START))
+        session.add(
+            AdminToken(
+                id="tok_1",
+                account_id="sa_1",
+                family="tok_1",
+                family_at=START,
+                issued_at=START,
+                expires_at=START,
+            )
+        )
+
+
+async def test_the_migrations_make_exactly_the_tables_of_the_program(
+    empty_database: DatabasePlace,
+) -> None:
+    await migrate.upgrade(empty_database.url)
+
+    def difference(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        return list(compare_metadata(context, METADATA))
+
+    async with Database(empty_database.url) as database, database.reading() as session:
+        assert await (await session.connection()).run_sync(difference) == []
+
+
+async def test_every_step_can_be_taken_back_and_again_with_data(
+    empty_database: DatabasePlace,
+) -> None:
+    url = empty_database.url
+    revisions = [each.revision for each in scripts().walk_revisions()]
+    await migrate.upgrade(url)
+    await fill(url)
+    for step, revision in enumerate(revisions, start=1):
+        await migrate.downgrade(url, "-1")
+        assert await migrate.current(url) == (revisions[step] if step < len(revisions) else "")
+        await migrate.upgrade(url)
+        await migrate.downgrade(url, revision)
+        await migrate.downgrade(url, "-1")
+    assert await tables(url) == set()
+    await migrate.upgrade(url)
+    assert await tables(url) == set(METADATA.tables)
+
+
+async def test_a_step_up_keeps_what_is_there(empty_database: DatabasePlace) -> None:
+    url = empty_database.url
+    await migrate.upgrade(url, "0001")
+    async with Database(url) as database:
+        await fill_credentials(database)
+    await migrate.upgrade(url)
+    async with Database(url) as database, database.reading() as session:
+        counts = [
+            await session.scalar(select(func.count()).select_from(each))
+            for each in (AdminKey, AdminNonce, AdminAccount, AdminToken)
+        ]
+    assert counts == [1, 1, 1, 1]
+
+
+async def test_a_step_down_keeps_what_is_not_its_own(empty_database: DatabasePlace) -> None:
+    url = empty_database.url
+    await migrate.upgrade(url)
+    await fill(url)
+    await migrate.downgrade(url, "0001")
+    assert await tables(url) == {name for name in METADATA.tables if name.startswith("admin_")}
+    await migrate.upgrade(url)
+    async with Database(url) as database:
+        assert await told(SqlHistory(database, Clock())) == []
+        async with database.reading() as session:
+            assert await session.scalar(select(AdminKey.name)) == "ci"
+
+
+def test_the_steps_form_one_line() -> None:
+    assert len(scripts().get_heads()) == 1
+    assert [len(each.nextrev) for each in scripts().walk_revisions()].count(0) == 1
+
+
+async def test_several_replicas_may_migrate_at_once(empty_database: DatabasePlace) -> None:
+    program = (
+        "import asyncio, sys\n"
+        "from fluxgate_admin.db import migrate\n"
+        "sys.stdin.readline()\n"
+        "asyncio.run(migrate.upgrade(sys.argv[1]))\n"
+    )
+    pipes = {"stdin": PIPE, "stdout": PIPE, "stderr": STDOUT}
+    command = (sys.executable, "-c", program, empty_database.url)
+    replicas = [await asyncio.create_subprocess_exec(*command, **pipes) for _ in range(3)]
+    said = await asyncio.gather(*(each.communicate(b"go\n") for each in replicas))
+    assert [each.returncode for each in replicas] == [0, 0, 0], said
+    assert sum(b"database_migrated" in output for output, _ in said) == 1
+    assert await migrate.current(empty_database.url) == migrate.head()
+
+
+async def test_a_failed_step_leaves_the_database_as_it_was(
+    empty_database: DatabasePlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class HalfWayError(Exception):
+        pass
+
+    def fails(_: Connection) -> str:
+        if fails.calls:
+            raise HalfWayError
+        fails.calls.append(1)
+        return ""
+
+    fails.calls = []
+    monkeypatch.setattr(migrate, "_revision", fails)
+    with pytest.raises(HalfWayError):
+        await migrate.upgrade(empty_database.url)
+    assert await tables(empty_database.url) == set()
+
+
+async def test_a_program_says_what_to_do_about_a_database_of_another_version(
+    empty_database: DatabasePlace,
+) -> None:
+    with pytest.raises(migrate.SchemaError, match="fluxgate admin migrate"):
+        await migrate.require_head(empty_database.url)
+    await migrate.upgrade(empty_database.url)
+    await migrate.require_head(empty_database.url)
+    async with Database(empty_database.url) as database, database.writing() as session:
+        await session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(migrate.SchemaError, match="9999"):
+        await migrate.require_head(empty_database.url)
+
+
+def scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(Path(migrate.__file__).parent / "migrations"))

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from fluxgate_cli.commands import (
+    admin,
     api_keys,
     bootstrap,
     controller,
@@ -57,6 +58,7 @@ def create_app() -> typer.Typer:
         version.version,
     ):
         app.command(epilog=EPILOG, no_args_is_help=command in _NEED_ARGUMENTS)(command)
+    app.add_typer(admin.create_app(), name="admin")
     app.add_typer(api_keys.create_app(), name="api-keys")
     app.add_typer(crds.create_app(), name="crds")
     app.add_typer(routes.create_app(), name="routes")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
 
@@ -14,20 +17,33 @@ from fluxgate_cli.control.server import serving
 from fluxgate_cli.foreground import first, signals, started, stopped
 from fluxgate_cli.loading import loading
 from fluxgate_cli.output import say
+from fluxgate_operator.failures import first_cause
 from fluxgate_operator.settings import StandaloneSettings
 from fluxgate_operator.standalone import StandaloneGateway
+
+
+class AdminWish(Protocol):
+    """The admin API beside a gateway, if it is wanted."""
+
+    def serving(
+        self, gateway: StandaloneGateway, log: FilteringBoundLogger
+    ) -> AbstractAsyncContextManager[str]:
+        """Serve it while the context is open; gives its URL."""
+        ...
 
 
 async def serve(
     settings: StandaloneSettings,
     log: FilteringBoundLogger,
-    on_ready: Callable[[tuple[str, ...]], None],
+    on_ready: Callable[[tuple[str, ...], str], None],
     tell: Callable[[str], None] = say,
+    admin: AdminWish | None = None,
 ) -> None:
     """Serve until a signal. The first one drains, a second one ends at once.
 
-    ``on_ready`` gets the addresses once every node serves the folder, ``tell`` what a person
-    wants to know on the way. Raises what keeps the gateway from starting, or brought it down.
+    ``on_ready`` gets the addresses, and the admin API's URL if there is one, once every node serves
+    the folder, ``tell`` what a person wants to know on the way. Raises what keeps the gateway from
+    starting, or brought it down.
     """
     began = time.monotonic()
     stop, hurry = asyncio.Event(), asyncio.Event()
@@ -39,16 +55,35 @@ async def serve(
                 return
         try:
             instance = RunningInstance(gateway, settings.config_dir, time.time())
-            async with serving(instance, settings.state_dir):
+            async with serving(instance, settings.state_dir), _admin(admin, gateway, log) as url:
                 await _until_ready(gateway, stop)
                 if gateway.ready.is_set():
                     tell(f"{_loaded(gateway)} served after {time.monotonic() - began:.2f} s")
-                    on_ready(gateway.http_addresses)
+                    on_ready(gateway.http_addresses, url)
                     await first(stop.wait(), gateway.finished())
                 if stop.is_set():
                     tell("stopping: open requests may end; a second signal ends at once")
         finally:
             await stopped(gateway, hurry)
+
+
+@contextlib.asynccontextmanager
+async def _admin(
+    admin: AdminWish | None, gateway: StandaloneGateway, log: FilteringBoundLogger
+) -> AsyncIterator[str]:
+    """The admin API's URL while it is served; empty where it is not wanted."""
+    if admin is None:
+        yield ""
+        return
+    try:
+        async with admin.serving(gateway, log) as url:
+            preparing = asyncio.create_task(gateway.trials.prepare(), name="trials")
+            try:
+                yield url
+            finally:
+                preparing.cancel()
+    except BaseExceptionGroup as failures:
+        raise first_cause(failures) from None
 
 
 def _loaded(gateway: StandaloneGateway) -> str:

@@ -6,9 +6,19 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """PEM files of a server's certificate, with its chain, and of its key; read at the start."""
+
+    certificate: Path
+    key: Path
 
 
 class _Server(uvicorn.Server):
@@ -20,17 +30,29 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serving_app(app: Starlette, sock: socket.socket, name: str) -> AsyncIterator[None]:
+async def serving_app(
+    app: Starlette,
+    sock: socket.socket,
+    name: str,
+    *,
+    tls: ServerTls | None = None,
+    grace: int = 1,
+) -> AsyncIterator[None]:
     """Serve ``app`` on a bound socket while the context is open; the socket is closed then.
 
-    ``name`` is the task's. Open requests have one second to end.
+    ``name`` is the task's. Open requests have ``grace`` seconds to end. What proxies say of a
+    client is for the application to believe or not.
     """
     config = uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
         lifespan="off",
-        timeout_graceful_shutdown=1,
+        timeout_graceful_shutdown=grace,
+        proxy_headers=False,
+        server_header=False,
+        ssl_certfile=tls.certificate if tls is not None else None,
+        ssl_keyfile=tls.key if tls is not None else None,
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[sock]), name=name)

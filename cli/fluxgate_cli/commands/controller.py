@@ -174,7 +174,7 @@ def controller(
     from fluxgate_cli.controlling import control  # noqa: PLC0415 - 0.5 s no other command needs
 
     settings = ControllerSettings(
-        namespace=namespace or _own_namespace(),
+        namespace=namespace or own_namespace(),
         identity=identity or socket.gethostname(),
         pod_uid=pod_uid,
         cluster=ClusterSettings(
@@ -216,12 +216,13 @@ def lease_settings(duration: float) -> LeaseSettings:
     )
 
 
-def _own_namespace() -> str:
+def own_namespace() -> str:
+    """The namespace of the pod this runs in. Raises :class:`UsageError` outside of one."""
     try:
         return _SERVICE_ACCOUNT_NAMESPACE.read_text().strip()
     except FileNotFoundError:
         raise UsageError(
-            "outside a pod the controller cannot know its namespace",
+            "outside a pod nobody can know its namespace",
             "Name one with --namespace or FLUXGATE_NAMESPACE.",
         ) from None
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fluxgate_operator.certificates.secret import NAME as CA_NAME
-from fluxgate_operator.kube.types import LEASES, OUR_TYPES, SECRETS, TOKEN_REVIEWS, KubeType
+from fluxgate_operator.kube.types import (
+    LEASES,
+    OUR_TYPES,
+    SECRETS,
+    SUBJECT_ACCESS_REVIEWS,
+    TOKEN_REVIEWS,
+    KubeType,
+)
 from fluxgate_operator.rights import Need
 from fluxgate_operator.settings import ControllerSettings
-
-_SUBJECT_ACCESS_REVIEWS = KubeType(
-    "authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False
-)
 
 
 def needs(settings: ControllerSettings, read: Iterable[KubeType]) -> list[Need]:
@@ -32,7 +35,7 @@ def needs(settings: ControllerSettings, read: Iterable[KubeType]) -> list[Need]:
     ]
     found.append(Need(("list",), LEASES, settings.namespace))
     found.append(Need(("create",), TOKEN_REVIEWS, None))
-    found.append(Need(("create",), _SUBJECT_ACCESS_REVIEWS, None))
+    found.append(Need(("create",), SUBJECT_ACCESS_REVIEWS, None))
     if not settings.insecure and settings.tls_dir is None:
         found.append(Need(("get",), SECRETS, settings.namespace, name=CA_NAME))
     return found

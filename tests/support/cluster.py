@@ -168,16 +168,19 @@ class ControlPlane:
         resource: str,
         group: str = "",
         name: str = "",
+        *,
+        inside: str = "",
     ) -> None:
         """Return when the API server knows a right in a namespace that was just given.
 
-        It learns of Roles and RoleBindings by watches, like everybody else.
+        It learns of Roles and RoleBindings by watches, like everybody else. The right is in the account's
+        own namespace, or in ``inside``.
         """
         spec = {
             "user": f"system:serviceaccount:{namespace}:{service_account}",
             "groups": [f"system:serviceaccounts:{namespace}", "system:serviceaccounts"],
             "resourceAttributes": {
-                "namespace": namespace,
+                "namespace": inside or namespace,
                 "verb": verb,
                 "group": group,
                 "name": name,

@@ -55,6 +55,9 @@ OPENSHIFT_ROUTES = KubeType("route.openshift.io", "v1", "routes", "Route")
 TOKEN_REVIEWS = KubeType(
     "authentication.k8s.io", "v1", "tokenreviews", "TokenReview", namespaced=False
 )
+SUBJECT_ACCESS_REVIEWS = KubeType(
+    "authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False
+)
 CRDS = KubeType(
     "apiextensions.k8s.io",
     "v1",

@@ -1,0 +1,232 @@
+"""Callers of the admin API by ServiceAccount tokens: a real API server says who, and RBAC what."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from support.admin_auth import Api, auth_api
+from support.cluster import ControlPlane
+from support.databases import migrated_file
+from support.fault_proxy import FaultProxy
+
+from fluxgate_admin.db.database import Database
+from fluxgate_operator.identity.cluster_identities import ApiClusterIdentities, CallerSettings
+from fluxgate_operator.kube.access import load_access
+from fluxgate_operator.kube.client import KubeClient
+
+__all__ = ["migrated_file"]
+FORGET = CallerSettings(keep=0, keep_refused=0)
+WRITES = ("create", "update", "delete")
+
+
+@dataclass(frozen=True)
+class World:
+    """The API, a cluster, and a namespace in it."""
+
+    api: Api
+    cluster: ControlPlane
+    namespace: str
+
+    def token(self, account: str, audiences: Sequence[str] = ("fluxgate-admin",)) -> str:
+        """A token of a ServiceAccount."""
+        path = f"/api/v1/namespaces/{self.namespace}/serviceaccounts/{account}/token"
+        spec = {"expirationSeconds": 3600, "audiences": list(audiences)}
+        token: str = self.cluster.request("POST", path, {"spec": spec})["status"]["token"]
+        return token
+
+    def account(self, name: str, *rules: tuple[str, Sequence[str]], where: str = "") -> str:
+        """A ServiceAccount that may so much in a namespace (its own), and its token."""
+        self.cluster.new_service_account(self.namespace, name)
+        where = where or self.namespace
+        rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{where}"
+        self.cluster.request(
+            "POST",
+            f"{rbac}/roles",
+            {
+                "metadata": {"name": name},
+                "rules": [
+                    {
+                        "apiGroups": ["gateway.fluxgate.io"],
+                        "resources": [resource],
+                        "verbs": list(verbs),
+                    }
+                    for resource, verbs in rules
+                ],
+            },
+        )
+        subject = {"kind": "ServiceAccount", "name": name, "namespace": self.namespace}
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
+        self.cluster.request(
+            "POST",
+            f"{rbac}/rolebindings",
+            {"metadata": {"name": name}, "roleRef": role, "subjects": [subject]},
+        )
+        resource, verbs = rules[0]
+        resource, verb = ("routes", "list") if resource == "*" else (resource, verbs[0])
+        self.cluster.wait_for_right(
+            self.namespace, name, verb, resource, "gateway.fluxgate.io", inside=where
+        )
+        return self.token(name)
+
+    async def scopes(self, token: str, query: str = "") -> set[str]:
+        """What the API says the caller may."""
+        answer = await self.api.call(token, "GET", f"/v2/auth/whoami{query}")
+        assert answer.status_code == 200, answer.text
+        return set(answer.json()["scopes"])
+
+    async def until_nobody(self, token: str) -> None:
+        """Return when the API server has forgotten the token: it remembers for ten seconds itself."""
+        async with asyncio.timeout(60):
+            while (await self.api.call(token, "GET", "/v2/auth/whoami")).status_code != 401:
+                await asyncio.sleep(0.5)
+
+
+@pytest.fixture
+async def database(migrated_file: Path, tmp_path: Path) -> AsyncIterator[Database]:
+    shutil.copy(migrated_file, tmp_path / "admin.db")
+    async with Database(f"sqlite:///{tmp_path}/admin.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def world(
+    control_plane: ControlPlane, namespace: str, kube: KubeClient, database: Database
+) -> AsyncIterator[World]:
+    async with auth_api(database, ApiClusterIdentities(kube, settings=FORGET)) as api:
+        yield World(api, control_plane, namespace)
+
+
+async def test_a_service_account_may_what_rbac_lets_it_do(world: World) -> None:
+    token = world.account("ci", ("routes", ("list", *WRITES)), ("plugins", ("list",)))
+    assert await world.scopes(token) == {
+        "routes:read",
+        "routes:write",
+        "plugins:read",
+    }
+    written = await world.api.call(token, "POST", "/v2/things", {"a": 1})
+    assert written.status_code == 200
+    assert written.json()["caller"] == f"system:serviceaccount:{world.namespace}:ci"
+
+
+async def test_it_acts_in_its_own_namespace(world: World) -> None:
+    token = world.account("ci", ("routes", ("list",)))
+    answer = await world.api.call(token, "GET", "/v2/things")
+    assert answer.json()["namespaces"] == [world.namespace]
+
+
+async def test_half_the_right_to_write_is_none(world: World) -> None:
+    token = world.account("ci", ("routes", ("list", "create", "update")))
+    found = await world.scopes(token)
+    assert found == {"routes:read"}
+    refused = await world.api.call(token, "POST", "/v2/things", {})
+    assert (refused.status_code, refused.json()["error"]) == (403, "scope_mismatch")
+
+
+async def test_another_namespace_is_open_where_rbac_opens_it(world: World) -> None:
+    other = world.cluster.new_namespace()
+    token = world.account("ci", ("routes", ("list",)), where=other)
+    assert await world.scopes(token, f"?namespace={other}") == {"routes:read"}
+    answer = await world.api.call(token, "GET", f"/v2/things?namespace={other}")
+    assert answer.json()["namespaces"] == [other]
+    assert await world.scopes(token) == set()
+
+
+async def test_a_namespace_that_is_not_there_answers_as_one_that_is_closed(world: World) -> None:
+    closed = world.cluster.new_namespace()
+    token = world.account("ci", ("routes", ("list",)))
+    answers = [
+        await world.api.call(token, "GET", f"/v2/things?namespace={each}")
+        for each in (closed, "nowhere-at-all")
+    ]
+    assert [each.status_code for each in answers] == [403, 403]
+    assert answers[0].json()["message"] == answers[1].json()["message"]
+
+
+async def test_all_namespaces_take_a_right_in_the_whole_cluster(world: World) -> None:
+    token = world.account("ci", ("*", ("*",)))
+    found = await world.scopes(token)
+    assert {"routes:write", "configs:admin", "nodes:read"} <= found
+    assert not {"keys:write", "keys:read", "tenants:admin"} & found
+    assert await world.scopes(token, "?namespace=*") == set()
+
+
+@pytest.mark.parametrize("audience", ["", "fluxgate-xds"], ids=["of the API server", "of nodes"])
+async def test_a_token_for_somebody_else_is_not_taken(world: World, audience: str) -> None:
+    world.account("ci", ("routes", ("list",)))
+    token = world.token("ci", [audience] if audience else [])
+    assert (await world.api.call(token, "GET", "/v2/things")).status_code == 401
+
+
+async def test_neither_a_users_nor_a_broken_token_is_taken(world: World) -> None:
+    good = world.account("ci", ("routes", ("list",)))
+    for token in (world.cluster.admin_token, good[:-4] + "AAAA", "x" * 400):
+        answer = await world.api.call(token, "GET", "/v2/things")
+        assert (answer.status_code, answer.json()["error"]) == (401, "unauthenticated")
+
+
+async def test_a_deleted_service_account_is_nobody(world: World) -> None:
+    token = world.account("ci", ("routes", ("list",)))
+    assert await world.scopes(token) == {"routes:read"}
+    path = f"/api/v1/namespaces/{world.namespace}/serviceaccounts/ci"
+    world.cluster.request("DELETE", path)
+    await world.until_nobody(token)
+
+
+async def test_a_token_of_the_clusters_is_not_rotated_here(world: World) -> None:
+    token = world.account("ci", ("routes", ("list",)))
+    answer = await world.api.call(token, "POST", "/v2/auth/rotate")
+    assert (answer.status_code, answer.json()["error"]) == (400, "not_rotatable")
+
+
+async def test_without_the_api_server_nobody_gets_in_and_nobody_is_told_no(
+    fault_proxy: FaultProxy, control_plane: ControlPlane, namespace: str, database: Database
+) -> None:
+    access = await load_access(fault_proxy.kubeconfig, None, {})
+    async with (
+        KubeClient(access, timeout=2) as client,
+        auth_api(database, ApiClusterIdentities(client)) as api,
+    ):
+        world = World(api, control_plane, namespace)
+        heard = world.account("ci", ("routes", ("list",)))
+        unheard = world.account("other", ("routes", ("list",)))
+        assert (await api.call(heard, "GET", "/v2/auth/whoami")).status_code == 200
+        fault_proxy.refuse()
+        known = await api.call(heard, "GET", "/v2/auth/whoami")
+        answer = await api.call(unheard, "GET", "/v2/auth/whoami")
+        admin = await api.first_key()
+        by_key = await api.call(admin, "GET", "/v2/things")
+    assert known.status_code == 200
+    assert (answer.status_code, answer.json()["error"]) == (503, "unavailable")
+    assert by_key.status_code == 200
+
+
+async def test_one_caller_asks_the_api_server_once_in_a_while(
+    control_plane: ControlPlane, namespace: str, kube: KubeClient, database: Database
+) -> None:
+    now = [0.0]
+    asked: list[str] = []
+    create = kube.create
+
+    async def counted(type_: object, *args: object) -> object:
+        asked.append(type_.kind)  # type: ignore[attr-defined]
+        return await create(type_, *args)  # type: ignore[arg-type]
+
+    kube.create = counted  # type: ignore[method-assign,assignment]
+    identities = ApiClusterIdentities(kube, clock=lambda: now[0])
+    async with auth_api(database, identities) as api:
+        world = World(api, control_plane, namespace)
+        token = world.account("ci", ("routes", ("list",)))
+        await world.scopes(token)
+        first = len(asked)
+        for _ in range(5):
+            await world.scopes(token)
+        assert len(asked) == first
+        assert asked.count("TokenReview") == 1
+        now[0] += 31
+        await world.scopes(token)
+    assert asked.count("TokenReview") == 2

@@ -97,6 +97,7 @@ class FaultProxy:
         self._loop = asyncio.new_event_loop()
         self._changed = threading.Condition()
         self._seen: list[Seen] = []
+        self._under_way: list[Seen] = []
         self._streams: list[_Stream] = []
         self._answers: list[_Answer] = []
         self._flowing = asyncio.Event()
@@ -167,12 +168,19 @@ class FaultProxy:
         with self._changed:
             return tuple(self._seen)
 
-    def wait_for(self, which: Which, *, count: int = 1, timeout: float = 30.0) -> tuple[Seen, ...]:
+    def wait_for(self, which: Which, *, count: int = 1, timeout: float = 60.0) -> tuple[Seen, ...]:
         """Block until ``count`` matching requests have arrived since the start."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._count(which) >= count, timeout):
                 raise AssertionError(f"{self._count(which)} of {count} requests in {timeout} s")
             return tuple(filter(which, self._seen))
+
+    def settle(self, which: Which, timeout: float = 60.0) -> None:
+        """Block until no matching request is under way; watches are for as long as they last."""
+        with self._changed:
+            over = lambda: not any(map(which, self._under_way))  # noqa: E731
+            if not self._changed.wait_for(over, timeout):
+                raise AssertionError(f"{self._under_way} are not answered in {timeout} s")
 
     def _count(self, which: Which) -> int:
         return sum(map(which, self._seen))
@@ -281,6 +289,10 @@ class FaultProxy:
             return await self._forward(request, seen)
         except aiohttp.ClientConnectorError:
             return _answered(_Answer(503, None, anything, None))
+        finally:
+            with self._changed:
+                self._under_way = [each for each in self._under_way if each is not seen]
+                self._changed.notify_all()
 
     def _note(self, request: web.BaseRequest) -> Seen:
         seen = Seen(
@@ -293,6 +305,7 @@ class FaultProxy:
         )
         with self._changed:
             self._seen.append(seen)
+            self._under_way.append(seen)
             self._changed.notify_all()
         return seen
 

@@ -52,6 +52,10 @@ class Stage:
         """A list or a watch of the Routes of this test, by whatever part of the controller."""
         return seen.path in (ROUTES.path(), ROUTES.path(self.site.namespace))
 
+    def lists_routes(self, seen: Seen) -> bool:
+        """A list by the controller itself, beside kopf's own."""
+        return self.asks_for_routes(seen) and not seen.is_watch and seen.user_agent == "fluxgate"
+
     def watches_routes(self, seen: Seen) -> bool:
         """A watch of the Routes of this test."""
         return seen.is_watch and self.asks_for_routes(seen)
@@ -153,6 +157,9 @@ def followed(
         running.until(lambda: running.metric("fluxgate_controller_watching") == 1, "a watch")
         if proxy is not None:
             proxy.wait_for(stage.watches_routes)
+            # one at the start, one that follows kopf's: what happens next, only the watch tells
+            proxy.wait_for(stage.lists_routes, count=2)
+            proxy.settle(stage.lists_routes)
         stage.before = configuration(envoy)
         stack.enter_context(load)
         yield stage

@@ -5,6 +5,7 @@ The API server itself is well, so things change behind the controller's back.
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -109,13 +110,14 @@ def test_an_error_within_the_stream_is_outlived(site: Site, fault_proxy: FaultPr
 def test_objects_deleted_before_a_410_are_gone(site: Site, fault_proxy: FaultProxy) -> None:
     with followed(site, fault_proxy) as stage:
         # the events of the deletion are lost: no watch until it is over, and then it is too late
-        fault_proxy.answer(503, which=stage.watches_routes)
+        over = threading.Event()
+        fault_proxy.answer(503, which=lambda seen: stage.watches_routes(seen) and not over.is_set())
+        fault_proxy.answer(410, which=stage.watches_routes, times=1)
         fault_proxy.cut()
         stage.change()
         stage.unaware()
         asked = sum(map(stage.watches_routes, fault_proxy.seen))
-        fault_proxy.heal()
-        fault_proxy.answer(410, which=stage.watches_routes, times=1)
+        over.set()
         fault_proxy.wait_for(stage.watches_routes, count=asked + 1)
         stage.catches_up()
 

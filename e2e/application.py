@@ -71,7 +71,7 @@ def echo(
             }
         ),
     )
-    cluster.kubectl("rollout", "status", "-n", namespace, f"deployment/{name}", "--timeout=120s")
+    cluster.kubectl("rollout", "status", "-n", namespace, f"deployment/{name}", "--timeout=180s")
 
 
 def _objects(

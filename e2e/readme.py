@@ -25,7 +25,7 @@ def examples() -> list[Example]:
     return list(checked_examples((REPOSITORY / "README.md").read_text(), MARK))
 
 
-def run(command: str, environment: Mapping[str, str], seconds: float = 60.0) -> list[str]:
+def run(command: str, environment: Mapping[str, str], seconds: float = 180.0) -> list[str]:
     """The lines that a command prints; ``environment`` is the cluster's.
 
     Without the warnings of admission about references that lead nowhere yet, which depend on how

@@ -22,7 +22,7 @@ def served(cluster, gateway, namespace):
     )
     url = f"{gateway}/{namespace}"
     cluster.kubectl(
-        "wait", "-n", namespace, "--for=condition=Programmed", f"{ROUTES}/shop", "--timeout=60s"
+        "wait", "-n", namespace, "--for=condition=Programmed", f"{ROUTES}/shop", "--timeout=180s"
     )
     assert httpx.get(url).status_code == 200
     return url
@@ -48,7 +48,12 @@ def test_when_the_leader_is_killed_no_request_fails_and_another_one_writes(
             "apply", "-f", "-", stdin=text(route(namespace, "late", f"/{namespace}/late", "shop"))
         )
         cluster.kubectl(
-            "wait", "-n", namespace, "--for=condition=Programmed", f"{ROUTES}/late", "--timeout=60s"
+            "wait",
+            "-n",
+            namespace,
+            "--for=condition=Programmed",
+            f"{ROUTES}/late",
+            "--timeout=180s",
         )
     assert load.failed == {}
     assert load.total > 100
@@ -78,7 +83,7 @@ def third_envoy(cluster, release):
 
     def upgrade(replicas):
         values = ("-f", str(release.values), "--set", f"gateway.replicas={replicas}")
-        where = ("-n", release.namespace, *values, "--wait", "--timeout=120s")
+        where = ("-n", release.namespace, *values, "--wait", "--timeout=180s")
         cluster.helm("upgrade", release.name, "charts/fluxgate", *where)
 
     before = ready_envoys(cluster, release)

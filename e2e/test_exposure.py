@@ -65,7 +65,7 @@ def fleet(cluster, release, gateway, namespace, openshift):
 
 def upgrade(cluster, release):
     chart = "charts/fluxgate"
-    arguments = ("-n", release.namespace, "-f", str(release.values), "--wait", "--timeout=120s")
+    arguments = ("-n", release.namespace, "-f", str(release.values), "--wait", "--timeout=180s")
     cluster.helm("upgrade", release.name, chart, *arguments)
 
 
@@ -186,13 +186,13 @@ def test_a_way_in_outlives_a_gateway_config_that_is_refused_and_goes_with_its_de
     # while no controller runs nobody says no to it
     controller = ("-n", release.namespace, "deployment/fluxgate-controller")
     cluster.kubectl("scale", *controller, "--replicas=0")
-    cluster.kubectl("rollout", "status", *controller, "--timeout=60s")
+    cluster.kubectl("rollout", "status", *controller, "--timeout=180s")
     wrong = [{"op": "add", "path": "/spec/listeners/0/address", "value": "999.1.1.1"}]
     patch = ("patch", *where, "--type=json", "-p", json.dumps(wrong))
     eventually("stored", lambda: cluster.kubectl(*patch))
     cluster.kubectl("scale", *controller, "--replicas=2")
-    cluster.kubectl("rollout", "status", *controller, "--timeout=60s")
-    cluster.kubectl("wait", *where, "--for=condition=Accepted=False", "--timeout=30s")
+    cluster.kubectl("rollout", "status", *controller, "--timeout=180s")
+    cluster.kubectl("wait", *where, "--for=condition=Accepted=False", "--timeout=180s")
     assert services(cluster, namespace) == [before]
 
     cluster.kubectl("delete", *where)

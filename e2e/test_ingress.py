@@ -81,7 +81,7 @@ def test_what_of_an_ingress_cannot_be_served_is_an_event(cluster, release, names
 
     restart = ("-n", release.namespace, "deployment/fluxgate-controller")
     cluster.kubectl("rollout", "restart", *restart)
-    cluster.kubectl("rollout", "status", *restart, "--timeout=120s")
+    cluster.kubectl("rollout", "status", *restart, "--timeout=180s")
     (again,) = eventually("told by the next leader", lambda: [e for e in told() if "series" in e])
     assert again["metadata"]["uid"] == event["metadata"]["uid"]
 

@@ -14,7 +14,7 @@ def test_two_controllers_and_two_envoys_are_ready_under_restricted_pod_security(
 
 
 def test_its_own_test_passes(cluster, release):
-    cluster.helm("test", release.name, "-n", release.namespace, "--timeout=120s")
+    cluster.helm("test", release.name, "-n", release.namespace, "--timeout=180s")
 
 
 def test_the_gateway_config_of_the_release_is_programmed(cluster, release):
@@ -24,7 +24,7 @@ def test_the_gateway_config_of_the_release_is_programmed(cluster, release):
         release.namespace,
         "--for=condition=Programmed",
         "gatewayconfigs.gateway.fluxgate.io/fluxgate",
-        "--timeout=30s",
+        "--timeout=180s",
     )
 
 

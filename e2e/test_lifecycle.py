@@ -135,7 +135,7 @@ def test_a_release_is_installed_changed_broken_rolled_back_and_removed(cluster, 
     helm.change("install", **V1)
     with cluster.reach(SYSTEM, GATEWAY, 80) as url:
         served(url, "/stays", "/old", "/goes", "/public")
-        helm("test", RELEASE, "--timeout=60s")
+        helm("test", RELEASE, "--timeout=180s")
         cluster.kubectl("apply", "-f", "-", stdin=text(route(TEAM, "mine", "/mine", "shop")))
         served(url, "/mine")
         envoys = exact_limits.Fleet(cluster, SYSTEM, f"{RELEASE}-fluxgate")
@@ -145,7 +145,7 @@ def test_a_release_is_installed_changed_broken_rolled_back_and_removed(cluster, 
             upgraded(cluster, helm, url)
             uncounted(envoys, 503)
             broken(cluster, helm, url)
-            helm("rollback", RELEASE, "1", "--wait", "--timeout=120s")
+            helm("rollback", RELEASE, "1", "--wait", "--timeout=180s")
             served(url, "/stays", "/old", "/goes", "/public", "/mine")
             eventually("not /new", lambda: status_of(url, "/new") == 404)
         assert load.failed == {}
@@ -173,7 +173,7 @@ def uncounted(envoys, status):
 def upgraded(cluster, helm, url):
     """To the second version; the release before did not have Tenants."""
     cluster.kubectl("delete", "crd", "tenants.gateway.fluxgate.io")
-    helm.change("upgrade", "--timeout=120s", **V2)
+    helm.change("upgrade", "--timeout=180s", **V2)
     served(url, "/stays", "/new", "/public", "/later", "/mine")
     eventually("gone", lambda: [status_of(url, each) for each in ("/old", "/goes")] == [404, 404])
     assert len(pods(cluster, "gateway")) == 3
@@ -185,16 +185,19 @@ def broken(cluster, helm, url):
     missing = {**cluster.values, "image": {"repository": "nowhere.example.com/fluxgate"}}
     jobs = {"activeDeadlineSeconds": 4, "ttlSecondsAfterFinished": 1}
     with pytest.raises(Exception, match="shop-fluxgate-crds"):  # the hook before anything else
-        helm.change("upgrade", "--timeout=30s", **{**V2, **missing, "jobs": jobs})
+        helm.change("upgrade", "--timeout=180s", **{**V2, **missing, "jobs": jobs})
     with pytest.raises(Exception, match="not ready"):
         helm.change("upgrade", "--timeout=8s", **{**V2, **missing, "crds": {"upgrade": False}})
-    waiting = {
-        status["state"]["waiting"]["reason"]
-        for each in pods(cluster, "controller")
-        for status in each["status"].get("containerStatuses", ())
-        if "waiting" in status["state"]
-    }
-    assert waiting == {"ImagePullBackOff"}
+
+    def waiting() -> set[str]:
+        return {
+            status["state"]["waiting"]["reason"]
+            for each in pods(cluster, "controller")
+            for status in each["status"].get("containerStatuses", ())
+            if "waiting" in status["state"]
+        }
+
+    eventually("a wait for the image", lambda: waiting() == {"ImagePullBackOff"})
     ready = [each for each in pods(cluster, "controller") if is_ready(each)]
     assert len(ready) == 2
     served(url, "/stays", "/mine")
@@ -208,7 +211,7 @@ def is_ready(pod):
 
 def gone(cluster, helm, before):
     """Nothing is left but definitions and what users made."""
-    helm("uninstall", RELEASE, "--wait", "--timeout=60s")
+    helm("uninstall", RELEASE, "--wait", "--timeout=180s")
     kept = {
         *(("CustomResourceDefinition", "<none>", f"{each}.gateway.fluxgate.io") for each in KINDS),
         ("APIService", "<none>", "v1alpha1.gateway.fluxgate.io"),
@@ -252,7 +255,7 @@ def test_a_namespaced_release_serves_what_it_watches_and_asks_for_nothing_else(c
     )
     assert of_cluster == ""
     assert refused_now(cluster) == []
-    helm("uninstall", RELEASE, "--wait", "--timeout=60s")
+    helm("uninstall", RELEASE, "--wait", "--timeout=180s")
 
 
 def refused_now(cluster):

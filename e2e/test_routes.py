@@ -18,7 +18,7 @@ def test_an_applied_route_is_served_and_says_so(cluster, gateway, namespace):
         "apply", "-f", "-", stdin=text(route(namespace, "shop", f"/{namespace}", "shop"))
     )
     cluster.kubectl(
-        "wait", "-n", namespace, "--for=condition=Programmed", f"{ROUTES}/shop", "--timeout=30s"
+        "wait", "-n", namespace, "--for=condition=Programmed", f"{ROUTES}/shop", "--timeout=180s"
     )
 
     answer = httpx.get(f"{gateway}/{namespace}/cart")

@@ -170,7 +170,7 @@ def test_rolling_pods_with_sidecars_loses_no_request(cluster, gateway, namespace
             "-n",
             namespace,
             "--for=delete",
-            "--timeout=90s",
+            "--timeout=180s",
             *(f"pod/{each}" for each in before),
         )
     assert load.failed == {}

@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(what: str, attempt: Callable[[], T], seconds: float = 60.0) -> T:
+def eventually(what: str, attempt: Callable[[], T], seconds: float = 180.0) -> T:
     """The first result of ``attempt`` that is true and not an error; fails with the last one."""
     deadline = time.monotonic() + seconds
     last: object = None

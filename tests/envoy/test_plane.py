@@ -48,7 +48,7 @@ async def test_a_write_that_was_seen_is_in_the_resources_and_served_when_waited_
 
         assert revision is not None
         assert plane.resources().get(ObjectRef("Route", "default", name)) is not None
-        found = await plane.wait(revision, 10)
+        found = await plane.wait(revision, 60)
         assert found.complete
         assert (await gateway.get(f"/{name}")).status == 200
 
@@ -86,7 +86,7 @@ async def test_a_node_that_stands_still_is_named_with_the_reason(
     ]
     assert "no acknowledgement" in behind.lag
     assert behind.version == node.version
-    assert (await plane.wait(revision, 10)).complete
+    assert (await plane.wait(revision, 60)).complete
 
 
 async def test_conditions_and_pools_are_read_from_memory(

@@ -45,7 +45,7 @@ def alive(pid: int) -> bool:
 
 
 async def served(gateway: RunningGateway) -> None:
-    assert (await gateway.gateway.wait(None, 20)).complete
+    assert (await gateway.gateway.wait(None, 60)).complete
 
 
 async def test_a_killed_envoy_is_restarted_and_gets_its_configuration_again(

@@ -167,7 +167,7 @@ async def test_an_acknowledgement_is_no_proof_for_a_node_that_can_be_probed(worl
     revision, version = world.turn("a")
     async with tracking(world):
         world.nodes.put("n", version, metadata=PROBED)
-        waiting = asyncio.create_task(world.tracker.wait(revision, 10))
+        waiting = asyncio.create_task(world.tracker.wait(revision, 60))
         while not world.probes:
             await world.tracker.changed.wait()
         (lag,) = world.tracker.report(revision).lagging
@@ -182,11 +182,11 @@ async def test_a_node_that_reconnects_is_proven_anew(world: World) -> None:
     world.serve(version)
     async with tracking(world):
         world.nodes.put("n", version, metadata=PROBED)
-        assert (await world.tracker.wait(revision, 10)).complete
+        assert (await world.tracker.wait(revision, 60)).complete
         world.serve("")
         world.nodes.put("n", version, metadata=PROBED, connected_at=2.0)
         assert not world.tracker.report(revision).complete
-        waiting = asyncio.create_task(world.tracker.wait(revision, 10))
+        waiting = asyncio.create_task(world.tracker.wait(revision, 60))
         await world.tracker.changed.wait()
         world.serve(version)
         assert (await waiting).complete
@@ -197,7 +197,7 @@ async def test_the_connections_to_a_node_that_left_are_closed(world: World) -> N
     world.serve(version)
     async with tracking(world):
         world.nodes.put("n", version, metadata=PROBED)
-        await world.tracker.wait(revision, 10)
+        await world.tracker.wait(revision, 60)
         world.nodes.put("n", version, metadata=PROBED, connected=False)
         await world.tracker.changed.wait()
         assert [probe.closed for probe in world.probes] == [True]

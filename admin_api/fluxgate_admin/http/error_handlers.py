@@ -7,10 +7,11 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match, Route
+from starlette.routing import compile_path
 
 from fluxgate_admin.errors import AdminError, InvalidRequestError, NotFoundError
 from fluxgate_admin.http.answers import error_answer
@@ -61,11 +62,12 @@ def _of_routing(app: FastAPI, request: Request, error: HTTPException) -> AdminEr
 
 def _methods(app: FastAPI, request: Request) -> set[str]:
     """Every method of the path, whichever route has it."""
-    found: set[str] = set()
-    for route in app.routes:
-        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
-            found |= route.methods or set()
-    return found
+    return {
+        method
+        for context in iter_route_contexts(app.routes)
+        if compile_path(context.path or "")[0].match(request.scope["path"])
+        for method in context.methods or ()
+    }
 
 
 def invalid_request(error: RequestValidationError) -> InvalidRequestError:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fluxgate_admin.use_cases.catalogue import Catalogue
 from fluxgate_admin.use_cases.changes import Changes
 from fluxgate_admin.use_cases.objects import Objects
+from fluxgate_admin.use_cases.pools import Pools
 
 
 @dataclass(frozen=True, slots=True)
 class UseCases:
     """What can be done, for every surface."""
 
-    objects: Objects
+    catalogue: Catalogue
     changes: Changes
+    objects: Objects
+    pools: Pools

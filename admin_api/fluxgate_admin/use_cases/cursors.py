@@ -6,7 +6,7 @@ import base64
 import binascii
 
 from fluxgate.resources import ObjectRef
-from fluxgate_admin.errors import InvalidRequestError
+from fluxgate_admin.errors import UnprocessableError
 
 
 def cursor_of(ref: ObjectRef) -> str:
@@ -15,7 +15,7 @@ def cursor_of(ref: ObjectRef) -> str:
 
 
 def read_cursor(text: str | None, kinds: tuple[str, ...]) -> ObjectRef | None:
-    """The place a cursor stands for; None for none. Raises ``InvalidRequestError``."""
+    """The place a cursor stands for; None for none. Raises ``UnprocessableError``."""
     if not text:
         return None
     try:
@@ -25,7 +25,8 @@ def read_cursor(text: str | None, kinds: tuple[str, ...]) -> ObjectRef | None:
     kind, _, rest = parts.partition("\0")
     namespace, separator, name = rest.partition("\0")
     if kind not in kinds or not separator:
-        raise InvalidRequestError(
-            "after: is not a cursor of this list; take it from `after` of the page before."
+        raise UnprocessableError(
+            "after: is not a cursor of this list; take it from `after` of the page before.",
+            error="invalid_cursor",
         )
     return ObjectRef(kind, namespace, name)

@@ -10,6 +10,7 @@ from fastapi import Depends, Header, Query, Request
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.params import ParamTypes
 from pydantic import BeforeValidator, Field
+from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
 
 from fluxgate_admin.errors import InvalidRequestError
@@ -121,7 +122,7 @@ Wait = Annotated[
     Query(description="`all` answers when every node serves the change, or after `timeout`."),
 ]
 Timeout = Annotated[
-    float | None,
+    float | SkipJsonSchema[None],
     Query(
         alias="timeout",
         gt=0,
@@ -139,11 +140,11 @@ Reason = Annotated[
     ),
 ]
 IfMatch = Annotated[
-    str | None,
+    str | SkipJsonSchema[None],
     Header(description="Only if the object is still this version: its ETag, or `*` for any."),
 ]
 IdempotencyKey = Annotated[
-    str | None,
+    str | SkipJsonSchema[None],
     Header(
         pattern=r"^[\x21-\x7e]{1,255}$",
         description="The same key with the same request makes the change once, for a day.",
@@ -151,12 +152,12 @@ IdempotencyKey = Annotated[
 ]
 Limit = Annotated[int, Query(ge=1, le=500, description="How many at most.")]
 After = Annotated[
-    str | None,
+    str | SkipJsonSchema[None],
     Query(max_length=1024, description="Where the page begins: `after` of the page before."),
 ]
 Force = Annotated[Flag, Query(description="Also when others use it; they are then served without.")]
 NamespaceQuery = Annotated[
-    str | None,
+    str | SkipJsonSchema[None],
     Query(
         pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
         max_length=63,
@@ -164,7 +165,7 @@ NamespaceQuery = Annotated[
     ),
 ]
 Labels = Annotated[
-    list[Annotated[str, Field(max_length=400)]] | None,
+    list[Annotated[str, Field(max_length=400)]] | SkipJsonSchema[None],
     Query(
         alias="label",
         max_length=16,

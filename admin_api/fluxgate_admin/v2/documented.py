@@ -53,17 +53,23 @@ _REFUSALS: Mapping[int, tuple[str, str, str]] = {
         "The database does not answer.",
     ),
 }
-_ALWAYS = (400, 401, 403, 429, 500, 503)
+ALWAYS = (400, 401, 403, 429, 500, 503)
 READS = (404,)
 WRITES = (404, 409, 412, 413, 422)
 
 
-def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The refusals of an operation, for ``responses``."""
-    return {status: _refusal(status) for status in sorted({*_ALWAYS, *statuses})}
+def responses(
+    good: Mapping[int | str, dict[str, Any]], refused: tuple[int, ...] = ()
+) -> dict[int | str, dict[str, Any]]:
+    """Every answer of an operation: the good ones, and the refusals besides those that any may get."""
+    found: dict[int | str, dict[str, Any]] = dict(good)
+    for status in sorted({*ALWAYS, *refused}):
+        found[status] = refusal(status)
+    return found
 
 
-def _refusal(status: int) -> dict[str, Any]:
+def refusal(status: int) -> dict[str, Any]:
+    """One refusal, for ``responses``."""
     description, error, message = _REFUSALS[status]
     example = {"error": error, "message": message, "request_id": "req_77f2a9c1"}
     shown: dict[str, Any] = {
@@ -82,11 +88,11 @@ def _refusal(status: int) -> dict[str, Any]:
 
 
 def answers(
-    model: type[Any],
+    model: Any,  # noqa: ANN401 - a model, or several
     description: str,
-    example: Any = None,
+    example: object = None,
     *,
-    etag: bool = False,  # noqa: ANN401 - JSON
+    etag: bool = False,
 ) -> dict[str, Any]:
     """One good answer, for ``responses``."""
     shown: dict[str, Any] = {"model": model, "description": description}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from starlette.responses import Response
 
+from fluxgate.resources import ObjectRef
 from fluxgate.status import Condition
 from fluxgate_admin.http.answers import json_answer
 from fluxgate_admin.http.etags import quoted
@@ -90,11 +92,6 @@ def _change(each: Any) -> dict[str, str]:  # noqa: ANN401 - an EnvoyChange
     return {"gateway": each.gateway, "type": each.type, "name": each.name, "change": each.change}
 
 
-def status_of(outcome: Outcome, done: int) -> int:
-    """``done`` when the change is in force everywhere, or nobody waited; else 202: stored, not there yet."""
-    return done if outcome.sync.status is SyncStatus.PROPAGATED else 202
-
-
 def write_answer(
     call: WriteCall,
     outcome: Outcome,
@@ -107,12 +104,27 @@ def write_answer(
     call.context.objects.append(str(outcome.ref))
     if outcome.dry_run:
         return json_answer(shown_trial(outcome.report))
-    status = done
-    if call.options.wait and outcome.sync.status is not SyncStatus.PROPAGATED:
-        status = 202
-    if outcome.sync.status is SyncStatus.REJECTED:
-        status = 202
+    unproven = call.options.wait and outcome.sync.status is not SyncStatus.PROPAGATED
+    status = 202 if unproven or outcome.sync.status is SyncStatus.REJECTED else done
     named = dict(headers or {})
     if outcome.document is not None:
         named["etag"] = quoted(etag_of_document(outcome.document))
     return json_answer(body, status, named)
+
+
+async def delete(call: WriteCall, ref: ObjectRef, public: str, *, force: bool) -> Response:
+    """Delete an object: 204 when no node serves it any more, or nobody waited."""
+    options = replace(call.options, force=force)
+
+    async def perform() -> Response:
+        outcome = await call.api.objects.delete(call.principal, ref, options)
+        body = {
+            "id": public,
+            "status": "deleted",
+            **shown_sync(outcome.sync),
+            **shown_warnings(outcome.report),
+        }
+        answer = write_answer(call, outcome, body, done=204)
+        return Response(status_code=204) if answer.status_code == 204 else answer
+
+    return await call.answer(perform)

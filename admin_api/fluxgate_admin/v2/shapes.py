@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -136,4 +136,15 @@ class WriteShape(BaseModel):
     warnings: list[ProblemShape] | None = None
 
 
-Json = dict[str, Any]
+class DeletedShape(BaseModel):
+    """The answer to a deletion that has not reached every node yet."""
+
+    model_config = OPEN
+
+    id: str
+    status: Literal["deleted"]
+    sync_status: SyncWord
+    sync_message: str | None = None
+    pending_nodes: list[LaggardShape] | None = None
+    hidden_nodes: int | None = None
+    warnings: list[ProblemShape] | None = None

@@ -1,0 +1,42 @@
+"""The application: routers over use cases, and nothing of its own."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from fluxgate_admin.assembling import build_use_cases
+from fluxgate_admin.deps import Deps
+from fluxgate_admin.http import error_handlers
+from fluxgate_admin.http.authentication import AnswerHeaders
+from fluxgate_admin.http.idempotency import Idempotency
+from fluxgate_admin.http.middleware import BodyMiddleware, RequestMiddleware
+from fluxgate_admin.openapi import describe
+from fluxgate_admin.v2 import auth, oauth, routes
+
+TITLE = "FluxGate admin API"
+ROUTERS = (oauth.router, auth.router, routes.router)
+
+
+def create_app(deps: Deps) -> FastAPI:
+    """The admin API over what the process has. Starting and ending what ``deps`` hold is the caller's."""
+    app = FastAPI(
+        title=TITLE,
+        version="2",
+        summary="Routes, plugins and configuration of an API gateway, with proof that every Envoy serves them.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    app.state.deps = deps
+    app.state.use_cases = build_use_cases(deps)
+    app.state.idempotency = Idempotency(deps.idempotency, deps.log)
+    error_handlers.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    # the last added is the outermost
+    app.add_middleware(BodyMiddleware, limit=deps.settings.max_body_bytes)
+    app.add_middleware(RequestMiddleware, deps=deps)
+    app.add_middleware(AnswerHeaders)
+    describe(app)
+    return app

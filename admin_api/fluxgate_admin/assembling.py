@@ -1,0 +1,28 @@
+"""Use cases over what the process was given."""
+
+from __future__ import annotations
+
+from fluxgate_admin.deps import Deps
+from fluxgate_admin.use_cases.assembly import UseCases
+from fluxgate_admin.use_cases.catalogue import Catalogue
+from fluxgate_admin.use_cases.changes import Changes
+from fluxgate_admin.use_cases.objects import Objects
+from fluxgate_admin.use_cases.pools import Pools
+from fluxgate_admin.use_cases.trials import Trials
+from fluxgate_admin.use_cases.writer import Writer
+
+
+def build_use_cases(deps: Deps) -> UseCases:
+    """Everything that can be done, for one application."""
+    settings, plane = deps.settings, deps.plane
+    catalogue = Catalogue(plane)
+    trials = Trials(deps.trials, settings.trial_seconds)
+    changes = Changes(
+        plane,
+        deps.resources,
+        trials,
+        Writer(deps.resources, deps.history, deps.clock, deps.log),
+        seen_seconds=settings.wait,
+    )
+    objects = Objects(plane, deps.resources, catalogue, changes, settings.default_namespace)
+    return UseCases(catalogue, changes, objects, Pools(plane))

@@ -1,0 +1,298 @@
+"""``/v2/routes``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Union
+
+from fastapi import APIRouter, Header, Path, Query
+from pydantic.json_schema import SkipJsonSchema
+from starlette.responses import Response
+
+from fluxgate.api.v1alpha1 import Route
+from fluxgate.resources import ObjectRef
+from fluxgate_admin.errors import NotFoundError, UnprocessableError
+from fluxgate_admin.http.answers import json_answer
+from fluxgate_admin.http.etags import matches_none, quoted
+from fluxgate_admin.http.json_body import JsonRoute
+from fluxgate_admin.ids import public_id
+from fluxgate_admin.use_cases.cursors import cursor_of, read_cursor
+from fluxgate_admin.use_cases.documents import etag_of
+from fluxgate_admin.use_cases.drafts import Outcome
+from fluxgate_admin.use_cases.objects import Query as ObjectQuery
+from fluxgate_admin.use_cases.objects import Shown
+from fluxgate_admin.v2.calls import (
+    After,
+    Call,
+    Force,
+    Labels,
+    Limit,
+    NamespaceQuery,
+    WriteCall,
+    read_labels,
+    reading,
+    writing,
+)
+from fluxgate_admin.v2.documented import READS, WRITES, answers, responses
+from fluxgate_admin.v2.plugin_uses import FindPlugin, is_plugin_id
+from fluxgate_admin.v2.rendering import delete, shown_sync, shown_warnings, write_answer
+from fluxgate_admin.v2.route_answers import (
+    CREATED_EXAMPLE,
+    RouteCreated,
+    RoutePage,
+    RouteShape,
+    shown_created,
+    shown_route,
+)
+from fluxgate_admin.v2.route_mapping import route_spec
+from fluxgate_admin.v2.route_shapes import RouteBody, RouteChanges
+from fluxgate_admin.v2.shapes import DeletedShape, StateWord, TrialShape
+
+KIND = "Route"
+EXAMPLE = {
+    "name": "payments-service-v2",
+    "match": {"path": "/api/v2/payments/*", "methods": ["POST", "GET"]},
+    "upstream": "https://pay.example.com:8443",
+    "plugins": [{"id": "jwt_auth", "config": {"issuer": "https://auth.example.com"}}],
+}
+Id = Annotated[str, Path(max_length=64, pattern=r"^rt_[a-z0-9]+$", examples=["rt_9x4m2p1q"])]
+IfNoneMatch = Annotated[str | None, Header(description="304 when the route is still this version.")]
+
+_READS = reading("routes:read")
+_WRITES = writing("routes:write")
+CHANGED: Any = Union[RouteShape, TrialShape]  # noqa: UP007 - made at run time
+
+router = APIRouter(prefix="/v2/routes", tags=["routes"], route_class=JsonRoute)
+
+
+@router.get(
+    "",
+    operation_id="list_routes",
+    response_model=None,
+    responses=responses({200: answers(RoutePage, "A page of routes.")}, (422,)),
+)
+async def list_routes(
+    call: Call = _READS,
+    after: After = None,
+    limit: Limit = 100,
+    namespace: NamespaceQuery = None,
+    status: Annotated[StateWord | SkipJsonSchema[None], Query(description="Only these.")] = None,
+    labels: Labels = None,
+) -> Response:
+    """Every route the caller sees, with the health of what it sends to."""
+    query = ObjectQuery(
+        after=read_cursor(after, (KIND,)),
+        limit=limit,
+        namespace=namespace or "",
+        labels=read_labels(labels),
+        state=status or "",
+    )
+    listing = call.api.objects.list(call.principal, KIND, query)
+    return json_answer(
+        {
+            "items": [_shown(call, each) for each in listing.objects],
+            "after": cursor_of(listing.after) if listing.after is not None else None,
+        }
+    )
+
+
+@router.post(
+    "",
+    operation_id="create_route",
+    status_code=201,
+    response_model=None,
+    responses=responses(
+        {
+            200: answers(TrialShape, "With dry_run: what it would do."),
+            201: answers(
+                RouteCreated,
+                "Every node serves it, proven; or nobody waited.",
+                CREATED_EXAMPLE,
+                etag=True,
+            ),
+            202: answers(RouteCreated, "Stored, and not served by every node yet, or rejected."),
+        },
+        WRITES,
+    ),
+)
+async def create_route(body: RouteBody, call: WriteCall = _WRITES) -> Response:
+    """A new path, host or header based route. Answers when every node serves it."""
+    fields = body.model_dump(exclude_unset=True, by_alias=True)
+    objects = call.api.objects
+
+    async def perform() -> Response:
+        ref = objects.place(call.principal, KIND, fields["name"], fields.get("namespace"))
+        spec, pointers = route_spec(fields, {}, _finder(call, ref.namespace))
+        labels = fields.get("labels") or {}
+        outcome = await objects.create(call.principal, ref, spec, labels, pointers, call.options)
+        public = public_id(ref)
+        shown = objects.after_write(call.principal, outcome)
+        state = shown.known.state(ref) if shown is not None else "pending"
+        headers = {} if outcome.dry_run else {"location": f"/v2/routes/{public}"}
+        answer = shown_created(public, state, outcome)
+        return write_answer(call, outcome, answer, done=201, headers=headers)
+
+    return await call.answer(perform)
+
+
+@router.get(
+    "/{id}",
+    operation_id="get_route",
+    response_model=None,
+    responses=responses(
+        {
+            200: answers(RouteShape, "The route.", etag=True),
+            304: {"description": "It is still the version of If-None-Match."},
+        },
+        READS,
+    ),
+)
+async def get_route(
+    id: Id,  # noqa: A002 - its name in the path
+    call: Call = _READS,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """One route, with the health of what it sends to."""
+    shown = await call.api.objects.get(call.principal, KIND, id)
+    etag = etag_of(shown.resource)
+    if matches_none(if_none_match, etag):
+        return Response(status_code=304, headers={"etag": quoted(etag)})
+    return json_answer(_shown(call, shown), headers={"etag": quoted(etag)})
+
+
+@router.patch(
+    "/{id}",
+    operation_id="update_route",
+    response_model=None,
+    responses=responses(
+        {
+            200: answers(CHANGED, "The route as it is; with dry_run, what it would do.", etag=True),
+            202: answers(RouteShape, "Stored, and not served by every node yet, or rejected."),
+        },
+        WRITES,
+    ),
+)
+async def update_route(
+    id: Id,  # noqa: A002 - its name in the path
+    body: RouteChanges,
+    call: WriteCall = _WRITES,
+) -> Response:
+    """Change timeout, retries, circuit breaker, targets, or anything else: a JSON merge patch."""
+    fields = body.model_dump(exclude_unset=True, by_alias=True)
+    ref = call.api.objects.find(call.principal, KIND, id)
+    find = _finder(call, ref.namespace)
+
+    def labels(before: Mapping[str, str]) -> Mapping[str, str]:
+        return before if "labels" not in fields else {**(fields["labels"] or {})}
+
+    async def perform() -> Response:
+        outcome = await call.api.objects.update(
+            call.principal, ref, lambda spec: route_spec(fields, spec, find), call.options, labels
+        )
+        return _answer(call, outcome)
+
+    return await call.answer(perform)
+
+
+@router.put(
+    "/{id}",
+    operation_id="replace_route",
+    response_model=None,
+    responses=responses(
+        {
+            200: answers(CHANGED, "The route as it is; with dry_run, what it would do.", etag=True),
+            202: answers(RouteShape, "Stored, and not served by every node yet, or rejected."),
+        },
+        WRITES,
+    ),
+)
+async def replace_route(
+    id: Id,  # noqa: A002 - its name in the path
+    body: RouteBody,
+    call: WriteCall = _WRITES,
+) -> Response:
+    """The whole route anew: what the body leaves out is as if it had never been said."""
+    fields = body.model_dump(exclude_unset=True, by_alias=True)
+    ref = call.api.objects.find(call.principal, KIND, id)
+    _keep_name(fields, ref)
+    find = _finder(call, ref.namespace)
+
+    async def perform() -> Response:
+        outcome = await call.api.objects.update(
+            call.principal,
+            ref,
+            lambda _: route_spec(fields, {}, find),
+            call.options,
+            lambda _: fields.get("labels") or {},
+        )
+        return _answer(call, outcome)
+
+    return await call.answer(perform)
+
+
+@router.delete(
+    "/{id}",
+    operation_id="delete_route",
+    status_code=204,
+    response_model=None,
+    responses=responses(
+        {
+            200: answers(TrialShape, "With dry_run: what it would do."),
+            202: answers(DeletedShape, "Deleted, and some node serves it still."),
+            204: {"description": "No node serves it any more, proven; or nobody waited."},
+        },
+        (404, 409, 412, 422),
+    ),
+)
+async def delete_route(
+    id: Id,  # noqa: A002 - its name in the path
+    call: WriteCall = _WRITES,
+    force: Force = False,
+) -> Response:
+    """Delete a route."""
+    ref = call.api.objects.find(call.principal, KIND, id)
+    return await delete(call, ref, id, force=force)
+
+
+def _shown(call: Call, shown: Shown) -> dict[str, Any]:
+    route = shown.resource
+    assert isinstance(route, Route)
+    return shown_route(shown, call.api.pools.health(route), etag_of(route))
+
+
+def _answer(call: WriteCall, outcome: Outcome) -> Response:
+    """The route after a change, with what is known of that change instead of what was known before."""
+    if outcome.dry_run:
+        return write_answer(call, outcome, {})
+    shown = call.api.objects.after_write(call.principal, outcome)
+    if shown is None:
+        raise NotFoundError(f"There is no {outcome.ref} any more.")
+    body = _shown(call, shown)
+    for name in ("sync_message", "pending_nodes", "hidden_nodes"):
+        body.pop(name, None)
+    body |= shown_sync(outcome.sync) | shown_warnings(outcome.report)
+    return write_answer(call, outcome, body)
+
+
+def _finder(call: Call, namespace: str) -> FindPlugin:
+    """Plugins of a route's namespace, by id or name."""
+
+    def find(text: str) -> str | None:
+        if is_plugin_id(text):
+            try:
+                found = call.api.catalogue.find(call.principal, "Plugin", text)
+            except NotFoundError:
+                return None
+            return found.metadata.name if found.metadata.namespace == namespace else None
+        ref = ObjectRef("Plugin", namespace, text)
+        return text if call.api.catalogue.get(call.principal, ref) is not None else None
+
+    return find
+
+
+def _keep_name(fields: Mapping[str, Any], ref: ObjectRef) -> None:
+    for name, is_now in (("name", ref.name), ("namespace", ref.namespace)):
+        if fields.get(name) not in (None, is_now):
+            message = f"is {is_now!r} and stays so: make a new route, and delete this one"
+            problem = {"pointer": f"/{name}", "message": message, "reason": "Invalid"}
+            raise UnprocessableError(f"/{name}: {message}", [problem], error="invalid")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from structlog.typing import FilteringBoundLogger
+
 from fluxgate.ports import ClusterIdentities
 from fluxgate_admin.auth import upkeep
 from fluxgate_admin.auth.accounts import Accounts
@@ -53,6 +55,7 @@ def build_access(
     database: Database,
     clock: Clock,
     identities: ClusterIdentities | None = None,
+    log: FilteringBoundLogger | None = None,
 ) -> Access:
     """Access by these settings; ``identities`` lets tokens of the cluster's in.
 
@@ -71,7 +74,7 @@ def build_access(
         accounts=Accounts(database, clock),
         signing_keys=signing_keys,
         tokens=tokens,
-        limits=RateLimits(settings.limits),
+        limits=RateLimits(settings.limits, log),
         database=database,
         box=box,
         clock=clock,

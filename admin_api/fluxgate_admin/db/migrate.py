@@ -15,6 +15,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from structlog.typing import FilteringBoundLogger
 
 from fluxgate_admin.db.engine import WRITES, create_engine, database_url
 from fluxgate_admin.db.schema import METADATA
@@ -50,14 +51,16 @@ def head() -> str:
     return newest
 
 
-async def upgrade(url: str, revision: str = "head") -> None:
+async def upgrade(
+    url: str, revision: str = "head", log: FilteringBoundLogger | None = None
+) -> None:
     """Bring the database up to ``revision``. Does nothing when it is there."""
-    await _migrate(url, revision, upwards=True)
+    await _migrate(url, revision, upwards=True, log=log or _log)
 
 
 async def downgrade(url: str, revision: str) -> None:
     """Take the database back to ``revision`` (``base``: no tables), dropping what later steps added."""
-    await _migrate(url, revision, upwards=False)
+    await _migrate(url, revision, upwards=False, log=_log)
 
 
 async def current(url: str) -> str:
@@ -80,7 +83,7 @@ async def require_head(url: str) -> None:
         )
 
 
-async def _migrate(url: str, revision: str, *, upwards: bool) -> None:
+async def _migrate(url: str, revision: str, *, upwards: bool, log: FilteringBoundLogger) -> None:
     engine = create_engine(database_url(url), seconds=60, migrating=True)
     try:
         # Alembic finds a transaction begun, and leaves its end to us
@@ -89,7 +92,7 @@ async def _migrate(url: str, revision: str, *, upwards: bool) -> None:
     finally:
         await engine.dispose()
     if before != after:
-        _log.info("database_migrated", revision_before=before, revision=after)
+        log.info("database_migrated", revision_before=before, revision=after)
 
 
 def _run(connection: Connection, revision: str, upwards: bool) -> tuple[str, str]:

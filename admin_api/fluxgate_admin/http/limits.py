@@ -15,6 +15,7 @@ from limits.aio.storage.redis.redispy import RedispyBridge
 from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
 from limits.storage import storage_from_string
+from structlog.typing import FilteringBoundLogger
 
 from fluxgate_admin.errors import TooManyRequestsError
 from fluxgate_admin.settings import LimitSettings
@@ -50,7 +51,8 @@ class RateLimits:
     While Redis does not answer each process counts by itself, and says so on the log once.
     """
 
-    def __init__(self, settings: LimitSettings) -> None:
+    def __init__(self, settings: LimitSettings, log: FilteringBoundLogger | None = None) -> None:
+        self._log = log if log is not None else _log
         self._items = {
             _READS: RateLimitItemPerMinute(settings.reads),
             _WRITES: RateLimitItemPerMinute(settings.writes),
@@ -94,11 +96,11 @@ class RateLimits:
             answer = await _count(self._limiter, item, kind, credential)
         except (StorageError, OSError) as error:
             if not self._alone:
-                _log.warning("rate_limits_counted_alone", error=str(error))
+                self._log.warning("rate_limits_counted_alone", error=str(error))
             self._alone = True
             return await _count(self._own, item, kind, credential)
         if self._alone:
-            _log.info("rate_limits_counted_together")
+            self._log.info("rate_limits_counted_together")
         self._alone = False
         return answer
 

@@ -87,7 +87,7 @@ async def serving_admin(
         url = f"{scheme}://{_host(place.address)}:{sock.getsockname()[1]}"
         settings = settings_at(url)
         check_unsigned(settings, place, world.plane.gateways())
-        await store.prepare(settings)
+        await store.prepare(settings, log)
         async with (
             Database(settings.database, log=log) as database,
             _running(settings, database, world, log) as deps,
@@ -103,7 +103,7 @@ async def _running(
     settings: AdminSettings, database: Database, world: World, log: FilteringBoundLogger
 ) -> AsyncIterator[Deps]:
     """Everything behind the server, and what goes on beside it."""
-    access = build_access(settings, database, now_utc, world.identities)
+    access = build_access(settings, database, now_utc, world.identities, log)
     history, audit = SqlHistory(database, now_utc), SqlAuditLog(database, log)
     kept = dt.timedelta(hours=settings.retention.idempotency_hours)
     try:

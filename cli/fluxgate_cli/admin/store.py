@@ -21,13 +21,13 @@ from fluxgate_admin.settings import AdminSettings
 from fluxgate_cli.errors import CliError, UsageError
 
 
-async def prepare(settings: AdminSettings) -> None:
+async def prepare(settings: AdminSettings, log: FilteringBoundLogger) -> None:
     """Bring a SQLite file up to date, as there is nobody else to do it; of others, see that they are.
 
     Raises ``SchemaError``: `fluxgate admin migrate` is for those.
     """
     if is_sqlite(settings.database):
-        await upgrade(settings.database)
+        await upgrade(settings.database, log)
         return
     try:
         await migrate.require_head(settings.database)
@@ -35,12 +35,12 @@ async def prepare(settings: AdminSettings) -> None:
         raise _unreachable(settings.database, error) from error
 
 
-async def upgrade(database: str) -> None:
+async def upgrade(database: str, log: FilteringBoundLogger) -> None:
     """Bring any database up to date; several may try at once."""
     try:
         if is_sqlite(database) and (file := make_url(database).database):
             Path(file).parent.mkdir(parents=True, exist_ok=True)
-        await migrate.upgrade(database)
+        await migrate.upgrade(database, log=log)
     except (SQLAlchemyError, OSError) as error:
         raise _unreachable(database, error) from error
 
@@ -59,7 +59,7 @@ def is_sqlite(url: str) -> bool:
 async def opened(settings: AdminSettings, log: FilteringBoundLogger) -> AsyncIterator[Access]:
     """Who may call, by a database that is up to date."""
     async with Database(settings.database, log=log) as database:
-        access = build_access(settings, database, now_utc)
+        access = build_access(settings, database, now_utc, log=log)
         try:
             yield access
         finally:

@@ -194,7 +194,7 @@ def bootstrap(
     log = make_logger(LogFormat.CONSOLE, LogLevel.WARNING, colours=False)
 
     async def make() -> tuple[str, str, str]:
-        await store.prepare(settings)
+        await store.prepare(settings, log)
         issued = await store.first_key(
             settings, log, name=name, organisation=organisation, addresses=tuple(allow or ())
         )
@@ -223,7 +223,8 @@ def migrate(
     from fluxgate_cli.admin import store  # noqa: PLC0415
     from fluxgate_cli.admin.beside import default_database  # noqa: PLC0415
 
-    asyncio.run(store.upgrade(database or default_database(state_dir)))
+    log = make_logger(LogFormat.CONSOLE, LogLevel.WARNING, colours=False)
+    asyncio.run(store.upgrade(database or default_database(state_dir), log))
     print_data(f"at revision {head()}")
 
 

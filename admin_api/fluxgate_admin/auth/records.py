@@ -147,7 +147,7 @@ class Presented:
     """What a request shows of who sends it. ``headers`` have lower-case names, in order.
 
     ``path`` and ``query`` are as they are on the wire (undecodable bytes as surrogates). ``namespace`` is
-    the one the caller names (``?namespace=``): a token of the cluster's acts in that one.
+    the one the caller names: a token of the cluster's acts in that one.
     """
 
     method: str

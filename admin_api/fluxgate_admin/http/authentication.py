@@ -19,9 +19,11 @@ from fluxgate_admin.access import Access
 from fluxgate_admin.auth.authenticator import Caller
 from fluxgate_admin.auth.records import Presented
 from fluxgate_admin.auth.scopes import ANY, PUBLIC, known
-from fluxgate_admin.errors import ScopeMismatchError
+from fluxgate_admin.errors import InvalidRequestError, ScopeMismatchError
 from fluxgate_admin.principal import Principal
 
+NAMESPACE_HEADER = "x-fluxgate-namespace"
+"""Where a token of the cluster's is to act: a namespace, or ``*`` for all of them."""
 _CALLER = "caller"
 _HEADERS = "answer_headers"
 _BYTES = "surrogateescape"
@@ -128,9 +130,15 @@ async def presented_by(request: Request) -> Presented:
 
 
 def _namespace(request: Request) -> str:
-    """The one namespace a request names; of two nobody knows which would count, so none does."""
-    named = request.query_params.getlist("namespace")
-    return named[0] if len(named) == 1 else ""
+    """The one namespace a request names: in its header, which every operation takes, else in its query.
+
+    Raises :class:`InvalidRequestError` for two headers: nobody knows which would count.
+    """
+    named = request.headers.getlist(NAMESPACE_HEADER)
+    if len(named) > 1:
+        raise InvalidRequestError(f"{NAMESPACE_HEADER}: given more than once")
+    asked = named or request.query_params.getlist("namespace")
+    return asked[0] if len(asked) == 1 else ""
 
 
 def add_headers(request: Request, headers: Any) -> None:  # noqa: ANN401 - any mapping of text

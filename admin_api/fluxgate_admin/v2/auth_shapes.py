@@ -149,9 +149,10 @@ class IssuedKeyOut(KeyOut):
 
 
 class KeyListOut(BaseModel):
-    """A page of keys; ``after`` is the cursor of the next one, null on the last."""
+    """A page of keys; `after` is the cursor of the next one, null on the last."""
 
-    items: list[KeyOut]
+    data: list[KeyOut]
+    has_more: bool
     after: str | None
 
 
@@ -224,9 +225,10 @@ class IssuedAccountOut(AccountOut):
 
 
 class AccountListOut(BaseModel):
-    """A page of accounts; ``after`` is the cursor of the next one, null on the last."""
+    """A page of accounts; `after` is the cursor of the next one, null on the last."""
 
-    items: list[AccountOut]
+    data: list[AccountOut]
+    has_more: bool
     after: str | None
 
 

@@ -14,12 +14,14 @@ from fluxgate_admin.auth.tokens import ScopeNotGrantedError
 from fluxgate_admin.errors import InvalidRequestError, UnauthenticatedError
 from fluxgate_admin.http.authentication import access_of, add_headers, presented_by
 from fluxgate_admin.v2.auth_shapes import JwksOut, TokenOut
+from fluxgate_admin.v2.documented import answers, public, responses
 
 router = APIRouter(tags=["oauth"])
 
 _FORM = "application/x-www-form-urlencoded"
 _MOST_FIELDS = 20
 _BODY: dict[str, Any] = {
+    **public(),
     "requestBody": {
         "required": True,
         "content": {
@@ -45,11 +47,16 @@ _BODY: dict[str, Any] = {
                 }
             }
         },
-    }
+    },
 }
 
 
-@router.post("/oauth/token", operation_id="issue_token", openapi_extra=_BODY)
+@router.post(
+    "/oauth/token",
+    operation_id="issue_token",
+    openapi_extra=_BODY,
+    responses=responses({200: answers(TokenOut, "The token.")}, (413,)),
+)
 async def issue_token(request: Request, response: Response) -> TokenOut:
     """A token for the secret of a client or a service account.
 
@@ -78,7 +85,12 @@ async def issue_token(request: Request, response: Response) -> TokenOut:
     return TokenOut.of(issued)
 
 
-@router.get("/.well-known/jwks.json", operation_id="get_jwks")
+@router.get(
+    "/.well-known/jwks.json",
+    operation_id="get_jwks",
+    openapi_extra=public(),
+    responses=responses({200: answers(JwksOut, "The key set.")}),
+)
 async def get_jwks(request: Request, response: Response) -> JwksOut:
     """The public halves of the keys that sign tokens now or soon, or did lately."""
     response.headers["cache-control"] = "public, max-age=3600"

@@ -94,7 +94,7 @@ async def test_five_is_five_when_many_ask_at_once(database: Database) -> None:
             *(api.call(admin, "POST", "/v2/auth/keys", asked) for _ in range(9))
         )
         codes = sorted(each.status_code for each in answers)
-        keys = (await api.call(admin, "GET", "/v2/auth/keys")).json()["items"]
+        keys = (await api.call(admin, "GET", "/v2/auth/keys")).json()["data"]
     assert codes == [201] * 4 + [409] * 5
     assert len(keys) == 5
 
@@ -261,8 +261,8 @@ async def test_what_another_organisation_has_does_not_exist(api: Api, admin: Sig
     scopes = ["keys:write", "routes:write"]
     ours, _ = await api.new_key(admin, scopes=scopes, organisation="ours")
     _, theirs = await api.new_key(admin, scopes=scopes, organisation="theirs")
-    listed = (await api.call(ours, "GET", "/v2/auth/keys")).json()["items"]
-    named = (await api.call(ours, "GET", "/v2/auth/keys?organisation=theirs")).json()["items"]
+    listed = (await api.call(ours, "GET", "/v2/auth/keys")).json()["data"]
+    named = (await api.call(ours, "GET", "/v2/auth/keys?organisation=theirs")).json()["data"]
     assert theirs["id"] not in {each["id"] for each in [*listed, *named]}
     path = f"/v2/auth/keys/{theirs['id']}"
     for method, url in (("GET", path), ("DELETE", path), ("POST", f"{path}/rotate")):
@@ -275,7 +275,7 @@ async def test_what_another_organisation_has_does_not_exist(api: Api, admin: Sig
 async def test_a_key_bound_to_a_namespace_does_not_see_wider_ones(api: Api, admin: Signing) -> None:
     bound, own = await api.new_key(admin, scopes=["keys:write"], namespaces=["shop"])
     _, wider = await api.new_key(admin, scopes=["keys:write"], namespaces=["shop", "bank"])
-    listed = (await api.call(bound, "GET", "/v2/auth/keys")).json()["items"]
+    listed = (await api.call(bound, "GET", "/v2/auth/keys")).json()["data"]
     assert [each["id"] for each in listed] == [own["id"]]
     assert (await api.call(bound, "GET", f"/v2/auth/keys/{wider['id']}")).status_code == 404
 
@@ -287,7 +287,7 @@ async def test_pages_of_keys_follow_on(api: Api, admin: Signing) -> None:
     after = ""
     while after is not None:
         page = (await api.call(admin, "GET", f"/v2/auth/keys?limit=2&after={after}")).json()
-        seen += [each["id"] for each in page["items"]]
+        seen += [each["id"] for each in page["data"]]
         after = page["after"]
     assert len(seen) == len(set(seen)) == 5
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import itertools
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fluxgate.api.canonical import canonical, digest
@@ -93,3 +94,13 @@ async def told(
     """The whole history, with its documents, as :func:`steps` shows it."""
     found = await history.list(query or HistoryQuery(limit=1000))
     return steps([await history.get(each.number) for each in found])
+
+
+async def until(probe: Callable[[], Awaitable[bool]], what: str, seconds: float = 60.0) -> None:
+    """Return when ``probe`` says yes; looks fifty times a second."""
+    try:
+        async with asyncio.timeout(seconds):
+            while not await probe():  # noqa: ASYNC110 - a database tells nobody
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"never came true: {what}") from None

@@ -238,6 +238,8 @@ class FaultProxy:
         await self._cut()
         await self._runner.cleanup()
         await self._client.close()
+        for _ in range(5):  # an aborted connection is closed some turns later
+            await asyncio.sleep(0)
 
     async def _heal(self) -> None:
         self._answers.clear()
@@ -338,6 +340,10 @@ class FaultProxy:
             finally:
                 with contextlib.suppress(ValueError):
                     self._streams.remove(stream)
+                transport = answer.connection.transport if answer.connection else None
+                if seen.is_watch and transport is not None:
+                    # a stream's farewell would outlast this loop, which may end right now
+                    transport.abort()
             await response.write_eof()
             return response
 

@@ -220,7 +220,7 @@ class _Feed:
                     brought = True
                     await self._event(json.loads(line))
             finally:
-                response.close()
+                _abort(response)
         except (aiohttp.ClientError, OSError, ValueError, KubeConfigError) as error:
             words = str(error) or type(error).__name__
             raise _EndedError(f"the stream was cut: {words}") from error
@@ -265,6 +265,13 @@ class _Feed:
             else:
                 await self._present(stored)
         self._version = seen["metadata"]["resourceVersion"]
+
+
+def _abort(response: aiohttp.ClientResponse) -> None:
+    """Let go of a stream at once: whoever stranded it would not answer a farewell either."""
+    if response.connection is not None and (transport := response.connection.transport) is not None:
+        transport.abort()
+    response.close()
 
 
 async def _refused(plural: str, response: aiohttp.ClientResponse) -> Exception:

@@ -17,12 +17,13 @@ class ExitCode(IntEnum):
     NOT_READY = 4
     NOT_RUNNING = 5
     NO_ENVOY = 6
+    REFUSED = 7
     INTERRUPTED = 130
 
 
 EPILOG = (
     "Exit codes: 0 ok, 1 internal error, 2 wrong usage, 3 invalid resources, 4 not ready in time, "
-    "5 no running instance, 6 Envoy not found, 130 interrupted."
+    "5 no running instance or API, 6 Envoy not found, 7 refused by the API, 130 interrupted."
 )
 
 
@@ -68,6 +69,12 @@ class EnvoyMissingError(CliError):
     """There is no Envoy binary."""
 
     exit_code = ExitCode.NO_ENVOY
+
+
+class RefusedError(CliError):
+    """The admin API refuses: no credential or right, no such object, or another version of it."""
+
+    exit_code = ExitCode.REFUSED
 
 
 class CutShortError(CliError):

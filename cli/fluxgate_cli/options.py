@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from fluxgate_cli.output import OutputFormat
+from fluxgate_cli.admin_client.completion import complete_context
+from fluxgate_cli.output import DataFormat, OutputFormat
 
 ConfigDir = Annotated[
     Path,
@@ -58,6 +59,41 @@ EnvoyPath = Annotated[
 Output = Annotated[
     OutputFormat, typer.Option("--output", "-o", help="How to print the result.", show_default=True)
 ]
+DataOutput = Annotated[
+    DataFormat, typer.Option("--output", "-o", help="How to print the result.", show_default=True)
+]
+Api = Annotated[
+    str | None,
+    typer.Option(
+        "--api",
+        envvar="FLUXGATE_API",
+        metavar="CONTEXT",
+        help="The admin API to ask: a context; by default the current one.",
+        autocompletion=complete_context,
+    ),
+]
+OptionalApi = Annotated[
+    str | None,
+    typer.Option(
+        "--api",
+        envvar="FLUXGATE_API",
+        metavar="CONTEXT",
+        help="Ask the admin API of this context instead.",
+        autocompletion=complete_context,
+    ),
+]
+Namespace = Annotated[
+    str | None,
+    typer.Option(
+        "--namespace",
+        "-n",
+        help="Only objects of this namespace; by default the context's, else all.",
+    ),
+]
+Reason = Annotated[str, typer.Option("--reason", help="Why, for the history.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Return when every node serves it.")]
+
 Timeout = Annotated[
     float, typer.Option("--timeout", min=0.0, help="Seconds to wait.", show_default=True)
 ]

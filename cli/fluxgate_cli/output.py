@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
+import yaml
 from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
@@ -27,6 +28,14 @@ class OutputFormat(StrEnum):
 
     TABLE = "table"
     JSON = "json"
+
+
+class DataFormat(StrEnum):
+    """How commands of the admin API print data."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -46,6 +55,27 @@ def print_json(value: BaseModel | object) -> None:
     """Print a model, or plain data, as indented JSON."""
     plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
     print_data(json.dumps(plain, indent=2, ensure_ascii=False))
+
+
+def print_yaml(value: object) -> None:
+    """Print plain data as YAML, in the order it has."""
+    print_data(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120))
+
+
+def print_as(
+    output: DataFormat,
+    value: object,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str | Text]],
+) -> None:
+    """Print ``value`` for a program, or ``rows`` of it for people."""
+    match output:
+        case DataFormat.JSON:
+            print_json(value)
+        case DataFormat.YAML:
+            print_yaml(value)
+        case DataFormat.TABLE:
+            print_table(columns, rows)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:

@@ -112,13 +112,18 @@ def read_signature(headers: Iterable[tuple[str, str]]) -> Signature | None:
     return Signature(timestamp, nonce, value)
 
 
-def _value(secret: SecretBytes, content: SignedContent, timestamp: str, nonce: str) -> str:
+def signed_text(content: SignedContent, timestamp: str, nonce: str) -> str:
+    """The text that is signed. Raises :class:`SignatureFormatError` for a line break inside one of its lines."""
     body = hashlib.sha256(content.body).hexdigest()
     lines = (VERSION, content.method.upper(), content.path, content.query, body, timestamp, nonce)
     # a newline inside one part could pass for the next part; HTTP allows none in any of them
     if any("\n" in line for line in lines):
         raise SignatureFormatError("a signed request holds a line break in its method or target")
-    text = "\n".join(lines).encode("utf-8", "surrogateescape")
+    return "\n".join(lines)
+
+
+def _value(secret: SecretBytes, content: SignedContent, timestamp: str, nonce: str) -> str:
+    text = signed_text(content, timestamp, nonce).encode("utf-8", "surrogateescape")
     return f"{VERSION}=" + hmac.new(secret.reveal(), text, hashlib.sha256).hexdigest()
 
 

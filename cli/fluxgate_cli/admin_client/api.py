@@ -1,0 +1,95 @@
+"""What commands ask of the admin API: one answer, or every page of a list."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import httpx
+
+from fluxgate_cli.admin_client.choosing import chosen_context
+from fluxgate_cli.admin_client.contexts import Context
+from fluxgate_cli.admin_client.errors import body_of, error_of
+from fluxgate_cli.admin_client.transport import SAFE, Call, Transport
+from fluxgate_cli.output import say
+
+PAGE = 500
+"""Objects of one page: the most the API gives."""
+
+Query = Mapping[str, str | int | float | bool | None]
+
+
+class AdminApi:
+    """The admin API of one context."""
+
+    def __init__(self, transport: Transport, context: Context) -> None:
+        self.transport = transport
+        self.context = context
+
+    def get(self, path: str, query: Query | None = None) -> dict[str, Any]:
+        """The JSON object at a path."""
+        return dict(body_of(self.ask("GET", path, query)))
+
+    def pages(
+        self, path: str, query: Query | None = None, limit: int | None = None
+    ) -> Iterator[Any]:
+        """Every item of a list, page by page; at most ``limit``."""
+        left, after = limit, None
+        while left is None or left > 0:
+            size = PAGE if left is None else min(PAGE, left)
+            page = self.get(path, {**(query or {}), "limit": size, "after": after})
+            yield from page["data"]
+            after = page.get("after")
+            if not after:
+                return
+            left = None if left is None else left - len(page["data"])
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        query: Query | None = None,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """The answer. Raises the :class:`CliError` of a refusal.
+
+        Writes carry an Idempotency-Key, so that repeating one after a broken connection makes it once.
+        """
+        given = dict(headers or {})
+        if method not in SAFE:
+            given.setdefault("idempotency-key", str(uuid.uuid4()))
+        content = b"" if body is None else json.dumps(body, ensure_ascii=False).encode()
+        seconds = float((query or {}).get("timeout") or 0.0)
+        call = Call(method, path + query_text(query), content, given, seconds)
+        response = self.transport.send(call)
+        if response.status_code >= 400:
+            raise error_of(response, self.transport.skew)
+        return response
+
+
+@contextlib.contextmanager
+def connected(name: str | None) -> Iterator[AdminApi]:
+    """The admin API of the chosen context; says on standard error why it waits."""
+    context = chosen_context(name)
+    with Transport(context, tell=say) as transport:
+        yield AdminApi(transport, context)
+
+
+def query_text(query: Query | None) -> str:
+    """``?a=b`` without what is None; empty for nothing."""
+    pairs = [(key, _text(value)) for key, value in (query or {}).items() if value not in (None, "")]
+    return f"?{urlencode(pairs, quote_via=quote)}" if pairs else ""
+
+
+def segment(text: str) -> str:
+    """``text`` as one segment of a path."""
+    return quote(text, safe="")
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fluxgate_admin.deps import Deps
 from fluxgate_admin.use_cases.assembly import UseCases
+from fluxgate_admin.use_cases.batches import Batches
 from fluxgate_admin.use_cases.catalogue import Catalogue
 from fluxgate_admin.use_cases.changes import Changes
 from fluxgate_admin.use_cases.objects import Objects
@@ -17,12 +18,13 @@ def build_use_cases(deps: Deps) -> UseCases:
     settings, plane = deps.settings, deps.plane
     catalogue = Catalogue(plane)
     trials = Trials(deps.trials, settings.trial_seconds)
-    changes = Changes(
-        plane,
-        deps.resources,
-        trials,
-        Writer(deps.resources, deps.history, deps.clock, deps.log),
-        seen_seconds=settings.wait,
-    )
+    writer = Writer(deps.resources, deps.history, deps.clock, deps.log)
+    changes = Changes(plane, deps.resources, trials, writer, seen_seconds=settings.wait)
     objects = Objects(plane, deps.resources, catalogue, changes, settings.default_namespace)
-    return UseCases(catalogue, changes, objects, Pools(plane))
+    return UseCases(
+        batches=Batches(plane, deps.resources, trials, writer, changes),
+        catalogue=catalogue,
+        changes=changes,
+        objects=objects,
+        pools=Pools(plane),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fluxgate_admin.use_cases.batches import Batches
 from fluxgate_admin.use_cases.catalogue import Catalogue
 from fluxgate_admin.use_cases.changes import Changes
 from fluxgate_admin.use_cases.objects import Objects
@@ -14,6 +15,7 @@ from fluxgate_admin.use_cases.pools import Pools
 class UseCases:
     """What can be done, for every surface."""
 
+    batches: Batches
     catalogue: Catalogue
     changes: Changes
     objects: Objects

@@ -30,6 +30,7 @@ from fluxgate_admin.principal import Principal
 from fluxgate_admin.use_cases.documents import equal, etag_of_document, parse
 from fluxgate_admin.use_cases.drafts import Draft, Outcome, Problem, Report, WriteOptions
 from fluxgate_admin.use_cases.failures import invalid_document, refusals
+from fluxgate_admin.use_cases.policy_configs import check_configs
 from fluxgate_admin.use_cases.ports import RevisionChange
 from fluxgate_admin.use_cases.proof import DONE, Proofs, Sync
 from fluxgate_admin.use_cases.references import users_of
@@ -139,7 +140,7 @@ class Changes:
         if draft.document is None:
             return
         try:
-            parse(draft.document)
+            check_configs(draft.document, parse(draft.document))
         except ResourceError as error:
             raise invalid_document(error, draft.document, draft.pointers) from error
 

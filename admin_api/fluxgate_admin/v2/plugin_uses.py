@@ -54,12 +54,12 @@ def read_use(
 def read_config(
     kind: str, config: Mapping[str, Any], here: str, there: str, origins: dict[str, str]
 ) -> dict[str, Any]:
-    """A config in the words of its type. ``here`` and ``there`` hold it, in the body and in the document."""
+    """A config in the words of its type; it stands at ``here`` in the body, at ``there`` in the document."""
     known = policy_type(kind)
     if known is None:
         return dict(config)
     if kind == "jwt-auth" and "issuer" in config and "providers" not in config:
-        config = _one_issuer(config, f"{here}/config", f"{there}/config", origins)
+        config = _one_issuer(config, here, there, origins)
     camel: dict[str, Any] = to_camel(known.config, config)
     return camel
 

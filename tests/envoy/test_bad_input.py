@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from support.fluxgate_run import FluxgateRun, fluxgate_run
+from support.ports import free_port
 from support.standalone import API, GATEWAY, route
 from support.upstream import EchoUpstream
 
@@ -238,15 +239,16 @@ def test_an_envoy_that_is_killed_comes_back_with_everything(
 @contextlib.contextmanager
 def taken_port() -> Iterator[int]:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+        port = free_port()
+        taken.bind(("127.0.0.1", port))
         taken.listen()
-        yield int(taken.getsockname()[1])
+        yield port
 
 
 def test_a_port_that_is_taken_at_the_start_ends_it_with_the_port_and_a_remedy(home: Path) -> None:
     with taken_port() as port:
         with fluxgate_run(home, "--http-port", str(port)) as process:
-            assert process.process.wait(20) == 2
+            assert process.process.wait(60) == 2
         assert f"already listens on 127.0.0.1:{port}" in process.stderr
         assert "choose another port" in process.stderr
     with fluxgate_run(home, "--http-port", str(port)) as process:
@@ -309,7 +311,7 @@ def test_a_full_disk_under_the_state_folder_ends_the_start_with_its_path(
     state = small_disk / "state"
     filler = fill(small_disk)
     with fluxgate_run(home, state=state) as process:
-        assert process.process.wait(20) == 2
+        assert process.process.wait(60) == 2
     assert str(state) in process.stderr
     assert "No space left on device" in process.stderr
     filler.unlink()

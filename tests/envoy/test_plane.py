@@ -44,7 +44,7 @@ async def test_a_write_that_was_seen_is_in_the_resources_and_served_when_waited_
         name = f"new{number}"
         gateway.write(f"{name}.yaml", route(name, f"/{name}", echo.port))
 
-        revision = await plane.seen([written(name)], 10)
+        revision = await plane.seen([written(name)], 60)
 
         assert revision is not None
         assert plane.resources().get(ObjectRef("Route", "default", name)) is not None
@@ -59,7 +59,7 @@ async def test_a_deletion_that_was_seen_is_not_in_the_resources_any_more(
     plane = gateway.gateway.plane
     (gateway.folder / "echo.yaml").unlink()
 
-    assert await plane.seen([Pending(ObjectRef("Route", "default", "echo"), "")], 10)
+    assert await plane.seen([Pending(ObjectRef("Route", "default", "echo"), "")], 60)
 
     assert plane.resources().get(ObjectRef("Route", "default", "echo")) is None
 
@@ -74,7 +74,7 @@ async def test_a_node_that_stands_still_is_named_with_the_reason(
     os.kill(gateway.envoy_pid, signal.SIGSTOP)
     try:
         gateway.write("new.yaml", route("new", "/new", echo.port))
-        revision = await plane.seen([written("new")], 10)
+        revision = await plane.seen([written("new")], 60)
         assert revision is not None
         found = await plane.wait(revision, 0.2)
         (behind,) = plane.nodes()

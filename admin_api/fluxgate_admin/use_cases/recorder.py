@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -46,9 +46,10 @@ class RecorderSettings:
 
 
 class Recorder:
-    """Follows every object of our kinds.
+    """Follows every object of our kinds that ``client`` shows.
 
-    ``caught_up`` is set once everything that was there at the start is in history.
+    ``namespaces`` are those it shows, empty for all: what history has of others is not gone because it is not
+    shown. ``caught_up`` is set once everything that was there at the start is in history.
     """
 
     def __init__(
@@ -59,9 +60,11 @@ class Recorder:
         log: FilteringBoundLogger,
         clock: Callable[[], dt.datetime],
         settings: RecorderSettings | None = None,
+        namespaces: Collection[str] = (),
     ) -> None:
         self._client, self._journal, self._log, self._clock = client, journal, log, clock
         self._settings = settings or RecorderSettings()
+        self._namespaces = frozenset(namespaces)
         # None: a watch has begun, and what it lists next is all there is
         self._news: asyncio.Queue[ResourceChange | None] = asyncio.Queue(_BATCH)
         self._shown: dict[ObjectRef, str] = {}
@@ -116,7 +119,7 @@ class Recorder:
         if part[0] is None:
             self._listed = set()
             # what history has already needs no transaction each
-            self._shown = dict(await self._journal.living(RECORDED))
+            self._shown = await self._living()
         elif part[0].type is ChangeType.SYNCED:
             await self._vanished()
             await self._settle()
@@ -146,7 +149,7 @@ class Recorder:
 
     async def _vanished(self) -> None:
         """What history has and the watch did not list is gone, unless it was made meanwhile."""
-        living = await self._journal.living(RECORDED)
+        living = await self._living()
         for ref in sorted(set(living) - self._listed):
             await self._confirm(ref)
         self._shown = {ref: each for ref, each in self._shown.items() if ref in self._listed}
@@ -154,18 +157,27 @@ class Recorder:
 
     async def _recheck(self) -> None:
         """Look at every object of which history says something else than the watch said last."""
-        living = await self._journal.living(RECORDED)
+        living = await self._living()
         for ref in sorted({*living, *self._shown}):
             if living.get(ref) != self._shown.get(ref):
                 self._shown[ref] = await self._confirm(ref)
         await self._settle()
 
+    async def _living(self) -> dict[ObjectRef, str]:
+        """What is there as far as history knows, of what the client shows."""
+        living = await self._journal.living(RECORDED)
+        return {ref: each for ref, each in living.items() if self._shows(ref)}
+
+    def _shows(self, ref: ObjectRef) -> bool:
+        return not self._namespaces or ref.namespace in self._namespaces
+
     async def _settle(self) -> None:
         """See what became of writes whose writer never said (its process ended); forget those not made."""
         patience = dt.timedelta(seconds=self._settings.patience)
         for intent, ref in await self._journal.overdue(self._clock() - patience):
-            await self._confirm(ref)
-            await self._journal.abandon(intent)
+            if self._shows(ref):
+                await self._confirm(ref)
+                await self._journal.abandon(intent)
 
     async def _confirm(self, ref: ObjectRef) -> str:
         """Read an object and keep what it is now; again when history moved on meanwhile. Gives its digest."""

@@ -82,7 +82,7 @@ async def _serving(
     identities = ApiClusterIdentities(observer.client)
     try:
         async with KubernetesResources(observer.access, log, namespaces=namespaces) as resources:
-            world = World(parts.plane, parts.trials, resources, identities)
+            world = World(parts.plane, parts.trials, resources, identities, tuple(namespaces))
             async with serving_admin(admin.place, admin.settings, world, log) as serving:
                 yield serving.url
     except BaseExceptionGroup as failures:

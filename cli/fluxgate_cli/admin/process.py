@@ -53,12 +53,16 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What the admin API shows and changes. ``identities`` lets tokens of the cluster's in."""
+    """What the admin API shows and changes. ``identities`` lets tokens of the cluster's in.
+
+    ``namespaces`` are those of ``resources``, empty for all.
+    """
 
     plane: ControlPlane
     trials: TrialRunner
     resources: ResourceClient
     identities: ClusterIdentities | None = None
+    namespaces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,9 @@ async def _running(
             log=log,
             check_database=database.check,
         )
-        recorder = Recorder(world.resources, history, log=log, clock=now_utc)
+        recorder = Recorder(
+            world.resources, history, log=log, clock=now_utc, namespaces=world.namespaces
+        )
         retention = Retention(
             database, settings.retention, now_utc, log, more=(lambda _: access.forget_expired(),)
         )

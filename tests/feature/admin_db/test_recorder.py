@@ -62,6 +62,7 @@ class Process:
     url: str
     clock: Clock = field(default_factory=Clock)
     settings: RecorderSettings = NEVER
+    namespaces: tuple[str, ...] = ()
 
     @contextlib.asynccontextmanager
     async def running(self, *, records: bool = True) -> AsyncIterator[Process]:
@@ -71,7 +72,12 @@ class Process:
         ):
             self.history = SqlHistory(self.database, self.clock)
             self.recorder = Recorder(
-                self.resources, self.history, log=LOG, clock=self.clock, settings=self.settings
+                self.resources,
+                self.history,
+                log=LOG,
+                clock=self.clock,
+                settings=self.settings,
+                namespaces=self.namespaces,
             )
             if not records:
                 yield self
@@ -181,6 +187,18 @@ async def test_a_write_of_the_api_is_one_revision_with_its_author(
             ("/b", None, "carol"),
             (None, "/last", "file:last.yaml"),
         )
+
+
+async def test_what_a_recorder_of_one_namespace_does_not_see_is_not_gone(
+    folder: Path, database_place: DatabasePlace
+) -> None:
+    by_hand(folder, route("theirs", "/theirs", "other"), "theirs")
+    async with Process(folder, database_place.url).running():
+        pass
+    by_hand(folder, None, "theirs")
+    by_hand(folder, A)
+    async with Process(folder, database_place.url, namespaces=("default",)).running() as process:
+        await process.history_is((None, "/theirs", "file:theirs.yaml"), (None, "/a", HAND))
 
 
 # processes that end in the middle of a write

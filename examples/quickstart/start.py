@@ -2,16 +2,19 @@
 
 ``make run`` runs this. The example's files are copied to ``.fluxgate/quickstart/config`` at
 the first start, so edits there are yours and the example stays as it is; a demo key is
-made beside them. When everything is served, one line goes to standard output; everything
+made beside them, and a key of the admin API, which takes writes without a signature here, because
+nothing listens but on loopback. When everything is served, one line goes to standard output; everything
 else, the access log included, goes to standard error.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -20,7 +23,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from structlog.typing import FilteringBoundLogger
+
 from fluxgate.errors import FluxGateError
+from fluxgate_admin.errors import ConflictError
+from fluxgate_admin.settings import AdminSettings
+from fluxgate_cli.admin import store
+from fluxgate_cli.admin.beside import DATABASE_FILE, AdminBeside
+from fluxgate_cli.admin.options import Given
 from fluxgate_cli.errors import CliError
 from fluxgate_cli.failures import as_cli_error
 from fluxgate_cli.files import write_atomically
@@ -31,6 +41,7 @@ from fluxgate_operator.settings import EnvoySettings, StandaloneSettings
 
 HERE = Path(__file__).parent
 ECHO_START_SECONDS = 20.0
+ADMIN_PORT = 8090
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +106,45 @@ class Quickstart:
         write_atomically(self.key_file, key + "\n", mode=0o600)
         return key
 
+    @property
+    def master_key_file(self) -> Path:
+        """What seals the secrets of the admin API."""
+        return self.home / "admin-master-key"
+
+    @property
+    def admin_key_file(self) -> Path:
+        """The key of the admin API in clear text, for its owner only, and its signing secret below."""
+        return self.home / "admin-key"
+
+    def admin(self, port: int) -> AdminBeside:
+        """The admin API beside the gateway."""
+        if not self.master_key_file.is_file():
+            made = base64.b64encode(secrets.token_bytes(32)).decode()
+            write_atomically(self.master_key_file, made + "\n", mode=0o600)
+        return AdminBeside(
+            "127.0.0.1",
+            port,
+            Given(master_key_file=self.master_key_file, unsigned_writes=True),
+            config=self.config,
+            state=self.state,
+            environ={**os.environ, "FLUXGATE_ADMIN_KEY_PREFIX": "sk_test_"},
+        )
+
+    async def admin_key(self, settings: AdminSettings, log: FilteringBoundLogger) -> str:
+        """The key of the admin API; made at the first start."""
+        if self.admin_key_file.is_file():
+            return self.admin_key_file.read_text().split()[0]
+        await store.upgrade(settings.database, log)
+        try:
+            made = await store.first_key(settings, log, name="quickstart")
+        except ConflictError:
+            file = self.state / DATABASE_FILE
+            raise CliError(f"{self.admin_key_file} is gone; delete {file} to begin anew") from None
+        key, secret = made.text.reveal().decode(), made.signing_secret.reveal().decode()
+        write_atomically(self.admin_key_file, f"{key}\n{secret}\n", mode=0o600)
+        say(f"made a key of the admin API; {self.admin_key_file} holds it, and its signing secret")
+        return key
+
     def echo_port(self, port: int | None = None) -> int:
         """The port ``upstream.yaml`` names for the echo; with ``port`` it names that one instead."""
         file = self.config / "upstream.yaml"
@@ -139,12 +189,17 @@ async def echo(quickstart: Quickstart) -> AsyncIterator[None]:
         await process.wait()
 
 
-async def main(quickstart: Quickstart, http_port: int | None, out: TextIO) -> None:
+async def main(quickstart: Quickstart, http_port: int | None, admin_port: int, out: TextIO) -> None:
     """Run until a signal."""
     key = quickstart.demo_key()
+    log = make_logger(LogFormat.CONSOLE, LogLevel.WARNING, colours=sys.stderr.isatty())
+    admin = quickstart.admin(admin_port)
+    admin_key = await quickstart.admin_key(admin.settings(""), log)
 
-    def announce(addresses: tuple[str, ...]) -> None:
-        print(f"ready: gateway={addresses[0]} demo-key={key}", file=out, flush=True)
+    def announce(addresses: tuple[str, ...], url: str) -> None:
+        told = {"gateway": addresses[0], "demo-key": key, "admin": url, "admin-key": admin_key}
+        line = " ".join(f"{name}={value}" for name, value in told.items())
+        print(f"ready: {line}", file=out, flush=True)
 
     settings = StandaloneSettings(
         config_dir=quickstart.config,
@@ -152,9 +207,16 @@ async def main(quickstart: Quickstart, http_port: int | None, out: TextIO) -> No
         http_port=http_port,
         envoy=EnvoySettings(concurrency=2, drain_seconds=5.0),
     )
-    log = make_logger(LogFormat.CONSOLE, LogLevel.WARNING, colours=sys.stderr.isatty())
     async with echo(quickstart):
-        await serve(settings, log, announce)
+        await serve(settings, log, announce, admin=admin)
+
+
+def port_of(variable: str) -> int | None:
+    """The port that a variable names; None when it does not."""
+    text = os.environ.get(variable, "")
+    if text and not (text.isascii() and text.isdigit() and int(text) < 65536):
+        sys.exit(f"{variable} is {text!r}; give a port, or 0 for a free one")
+    return int(text) if text else None
 
 
 def stdout_for_one_line() -> TextIO:
@@ -165,13 +227,14 @@ def stdout_for_one_line() -> TextIO:
 
 
 if __name__ == "__main__":
-    chosen = os.environ.get("FLUXGATE_HTTP_PORT", "")
-    if chosen and not (chosen.isascii() and chosen.isdigit() and int(chosen) < 65536):
-        sys.exit(f"FLUXGATE_HTTP_PORT is {chosen!r}; give a port, or 0 for a free one")
+    chosen = port_of("FLUXGATE_HTTP_PORT")
+    chosen_admin = port_of("FLUXGATE_ADMIN_LISTEN_PORT")
+    if chosen_admin is None:
+        chosen_admin = 0 if chosen == 0 else ADMIN_PORT
     place = Quickstart(Path(os.environ.get("FLUXGATE_QUICKSTART_DIR", ".fluxgate/quickstart")))
     try:
         place.prepare()
-        asyncio.run(main(place, int(chosen) if chosen else None, stdout_for_one_line()))
+        asyncio.run(main(place, chosen, chosen_admin, stdout_for_one_line()))
     except (FluxGateError, OSError) as error:
         failure = as_cli_error(error)
         print_error(failure)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import selectors
@@ -35,7 +36,8 @@ class Running:
     home: Path
     gateway: str
     key: str
-    ready: str
+    admin: str
+    admin_key: str
 
     @property
     def port(self) -> int:
@@ -70,9 +72,13 @@ def quickstart(home: Path) -> Iterator[Running]:
         )
     try:
         ready = first_line(process, errors)
-        found = re.fullmatch(r"ready: gateway=(http://127\.0\.0\.1:\d+) demo-key=(\S+)\n", ready)
+        found = re.fullmatch(
+            r"ready: gateway=(http://127\.0\.0\.1:\d+) demo-key=(\S+)"
+            r" admin=(http://127\.0\.0\.1:\d+) admin-key=(\S+)\n",
+            ready,
+        )
         assert found, ready
-        yield Running(process, home, found[1], found[2], ready)
+        yield Running(process, home, *found.groups())
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
@@ -166,6 +172,39 @@ def test_the_demo_key_is_for_its_owner_only(running: Running) -> None:
     assert file.read_text().strip() == running.key
     held = "".join(path.read_text() for path in (running.home / "config").rglob("*.yaml"))
     assert running.key not in held
+
+
+def test_the_key_of_the_admin_api_is_for_its_owner_only_and_kept(running: Running) -> None:
+    for name in ("admin-key", "admin-master-key"):
+        assert stat.S_IMODE((running.home / name).stat().st_mode) == 0o600
+    assert (running.home / "admin-key").read_text().split()[0] == running.admin_key
+    held = b"".join(path.read_bytes() for path in (running.home / "state").glob("admin.db*"))
+    assert running.admin_key.encode() not in held
+
+
+CURL = """curl -s -w '\\n%{{http_code}}' -X POST {admin}/v2/routes \
+  --header "Content-Type: application/json" \
+  --header "X-Fluxgate-Key: {key}" \
+  --data '{{ "name": "payments-service-v2", "match": {{"path": "/api/v2/payments/*", "methods": ["POST", "GET"]}}, "upstream": "https://pay.internal.mesh:8443", "plugins": [{{"id": "jwt_auth", "config": {{"issuer": "https://auth.acme.com"}}}}] }}'"""
+"""The command of the API's document, with this instance's address and key in place of its own."""
+
+
+def test_the_documents_curl_command_answers_as_the_document_says(tmp_path: Path) -> None:
+    with quickstart(tmp_path / "quickstart") as started:
+        command = CURL.format(admin=started.admin, key=started.admin_key)
+        shown = subprocess.run(
+            command, shell=True, check=True, capture_output=True, text=True
+        ).stdout
+        body, _, status = shown.rpartition("\n")
+        answer = json.loads(body)
+        assert status == "201"
+        assert re.fullmatch(r"rt_[a-z0-9]+", answer.pop("id"))
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", answer.pop("created_at"))
+        assert answer == {"status": "active", "sync_status": "propagated_to_all_nodes"}
+        # the very next request is the route's: it asks for a token
+        refused = request(started.port, "/api/v2/payments/1")
+        assert refused.status == 401
+        assert "Jwt is missing" in refused.body.decode()
 
 
 def test_the_committed_example_stays_as_it_is(running: Running) -> None:

@@ -11,10 +11,10 @@ from fluxgate_admin.http.authentication import AnswerHeaders
 from fluxgate_admin.http.idempotency import Idempotency
 from fluxgate_admin.http.middleware import BodyMiddleware, RequestMiddleware
 from fluxgate_admin.openapi import describe
-from fluxgate_admin.v2 import auth, oauth, routes
+from fluxgate_admin.v2 import auth, oauth, objects, routes
 
 TITLE = "FluxGate admin API"
-ROUTERS = (oauth.router, auth.router, routes.router)
+ROUTERS = (oauth.router, auth.router, routes.router, objects.router)
 
 
 def create_app(deps: Deps) -> FastAPI:

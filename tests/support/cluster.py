@@ -83,7 +83,9 @@ class ControlPlane:
         home = {"HOME": str(self.files.folder), "KUBECONFIG": str(kubeconfig or self.kubeconfig)}
         return {**os.environ, **home}
 
-    def request(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+    def request(
+        self, method: str, path: str, body: object = None, content: str = "application/json"
+    ) -> dict[str, Any]:
         """One request as the admin, for what kubectl is too slow for; raises on 400 and above."""
         request = urllib.request.Request(
             self.url + path,
@@ -91,7 +93,7 @@ class ControlPlane:
             data=None if body is None else json.dumps(body).encode(),
             headers={
                 "authorization": f"Bearer {self.admin_token}",
-                "content-type": "application/json",
+                "content-type": content,
             },
         )
         tls = ssl.create_default_context(cafile=str(self.ca_file))

@@ -11,10 +11,17 @@ from fluxgate_admin.http.authentication import AnswerHeaders
 from fluxgate_admin.http.idempotency import Idempotency
 from fluxgate_admin.http.middleware import BodyMiddleware, RequestMiddleware
 from fluxgate_admin.openapi import describe
-from fluxgate_admin.v2 import auth, oauth, objects, routes
+from fluxgate_admin.v2 import auth, config, oauth, objects, plugins, routes
 
 TITLE = "FluxGate admin API"
-ROUTERS = (oauth.router, auth.router, routes.router, objects.router)
+ROUTERS = (
+    oauth.router,
+    auth.router,
+    routes.router,
+    plugins.router,
+    config.router,
+    objects.router,
+)
 
 
 def create_app(deps: Deps) -> FastAPI:

@@ -10,6 +10,7 @@ from fluxgate_admin.use_cases.changes import Changes
 from fluxgate_admin.use_cases.objects import Objects
 from fluxgate_admin.use_cases.pools import Pools
 from fluxgate_admin.use_cases.trials import Trials
+from fluxgate_admin.use_cases.validation import Validation
 from fluxgate_admin.use_cases.writer import Writer
 
 
@@ -27,4 +28,5 @@ def build_use_cases(deps: Deps) -> UseCases:
         changes=changes,
         objects=objects,
         pools=Pools(plane),
+        validation=Validation(trials, changes),
     )

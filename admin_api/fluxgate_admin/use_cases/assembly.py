@@ -9,6 +9,7 @@ from fluxgate_admin.use_cases.catalogue import Catalogue
 from fluxgate_admin.use_cases.changes import Changes
 from fluxgate_admin.use_cases.objects import Objects
 from fluxgate_admin.use_cases.pools import Pools
+from fluxgate_admin.use_cases.validation import Validation
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +21,4 @@ class UseCases:
     changes: Changes
     objects: Objects
     pools: Pools
+    validation: Validation

@@ -109,7 +109,8 @@ class RoutePage(BaseModel):
 
     model_config = OPEN
 
-    items: list[RouteShape]
+    data: list[RouteShape]
+    has_more: bool
     after: str | None = Field(description="The cursor of the next page, null on the last.")
 
 

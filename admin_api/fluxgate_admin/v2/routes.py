@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Union
 
-from fastapi import APIRouter, Header, Path, Query
+from fastapi import APIRouter, Path, Query
 from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
 
 from fluxgate.api.v1alpha1 import Route
-from fluxgate.resources import ObjectRef
-from fluxgate_admin.errors import NotFoundError, UnprocessableError
 from fluxgate_admin.http.answers import json_answer
-from fluxgate_admin.http.etags import matches_none, quoted
 from fluxgate_admin.http.json_body import JsonRoute
 from fluxgate_admin.ids import public_id
 from fluxgate_admin.use_cases.cursors import cursor_of, read_cursor
 from fluxgate_admin.use_cases.documents import etag_of
-from fluxgate_admin.use_cases.drafts import Outcome
 from fluxgate_admin.use_cases.objects import Query as ObjectQuery
 from fluxgate_admin.use_cases.objects import Shown
 from fluxgate_admin.v2.calls import (
@@ -34,8 +30,8 @@ from fluxgate_admin.v2.calls import (
     writing,
 )
 from fluxgate_admin.v2.documented import READS, WRITES, answers, responses
-from fluxgate_admin.v2.plugin_uses import FindPlugin, is_plugin_id
-from fluxgate_admin.v2.rendering import delete, shown_sync, shown_warnings, write_answer
+from fluxgate_admin.v2.finding_plugins import finder
+from fluxgate_admin.v2.rendering import delete, write_answer
 from fluxgate_admin.v2.route_answers import (
     CREATED_EXAMPLE,
     RouteCreated,
@@ -47,6 +43,13 @@ from fluxgate_admin.v2.route_answers import (
 from fluxgate_admin.v2.route_mapping import route_spec
 from fluxgate_admin.v2.route_shapes import RouteBody, RouteChanges
 from fluxgate_admin.v2.shapes import DeletedShape, StateWord, TrialShape
+from fluxgate_admin.v2.single import (
+    NOT_MODIFIED,
+    IfNoneMatch,
+    changed_answer,
+    keep_name,
+    read_answer,
+)
 
 KIND = "Route"
 EXAMPLE = {
@@ -56,8 +59,6 @@ EXAMPLE = {
     "plugins": [{"id": "jwt_auth", "config": {"issuer": "https://auth.example.com"}}],
 }
 Id = Annotated[str, Path(max_length=64, pattern=r"^rt_[a-z0-9]+$", examples=["rt_9x4m2p1q"])]
-IfNoneMatch = Annotated[str | None, Header(description="304 when the route is still this version.")]
-
 _READS = reading("routes:read")
 _WRITES = writing("routes:write")
 CHANGED: Any = Union[RouteShape, TrialShape]  # noqa: UP007 - made at run time
@@ -90,7 +91,8 @@ async def list_routes(
     listing = call.api.objects.list(call.principal, KIND, query)
     return json_answer(
         {
-            "items": [_shown(call, each) for each in listing.objects],
+            "has_more": listing.after is not None,
+            "data": [_shown(call, each) for each in listing.objects],
             "after": cursor_of(listing.after) if listing.after is not None else None,
         }
     )
@@ -122,7 +124,7 @@ async def create_route(body: RouteBody, call: WriteCall = _WRITES) -> Response:
 
     async def perform() -> Response:
         ref = objects.place(call.principal, KIND, fields["name"], fields.get("namespace"))
-        spec, pointers = route_spec(fields, {}, _finder(call, ref.namespace))
+        spec, pointers = route_spec(fields, {}, finder(call, ref.namespace))
         labels = fields.get("labels") or {}
         outcome = await objects.create(call.principal, ref, spec, labels, pointers, call.options)
         public = public_id(ref)
@@ -142,7 +144,7 @@ async def create_route(body: RouteBody, call: WriteCall = _WRITES) -> Response:
     responses=responses(
         {
             200: answers(RouteShape, "The route.", etag=True),
-            304: {"description": "It is still the version of If-None-Match."},
+            304: NOT_MODIFIED,
         },
         READS,
     ),
@@ -154,10 +156,7 @@ async def get_route(
 ) -> Response:
     """One route, with the health of what it sends to."""
     shown = await call.api.objects.get(call.principal, KIND, id)
-    etag = etag_of(shown.resource)
-    if matches_none(if_none_match, etag):
-        return Response(status_code=304, headers={"etag": quoted(etag)})
-    return json_answer(_shown(call, shown), headers={"etag": quoted(etag)})
+    return read_answer(shown, lambda each: _shown(call, each), if_none_match)
 
 
 @router.patch(
@@ -180,7 +179,7 @@ async def update_route(
     """Change timeout, retries, circuit breaker, targets, or anything else: a JSON merge patch."""
     fields = body.model_dump(exclude_unset=True, by_alias=True)
     ref = call.api.objects.find(call.principal, KIND, id)
-    find = _finder(call, ref.namespace)
+    find = finder(call, ref.namespace)
 
     def labels(before: Mapping[str, str]) -> Mapping[str, str]:
         return before if "labels" not in fields else {**(fields["labels"] or {})}
@@ -189,7 +188,7 @@ async def update_route(
         outcome = await call.api.objects.update(
             call.principal, ref, lambda spec: route_spec(fields, spec, find), call.options, labels
         )
-        return _answer(call, outcome)
+        return changed_answer(call, outcome, lambda shown: _shown(call, shown))
 
     return await call.answer(perform)
 
@@ -214,8 +213,8 @@ async def replace_route(
     """The whole route anew: what the body leaves out is as if it had never been said."""
     fields = body.model_dump(exclude_unset=True, by_alias=True)
     ref = call.api.objects.find(call.principal, KIND, id)
-    _keep_name(fields, ref)
-    find = _finder(call, ref.namespace)
+    keep_name(fields, ref)
+    find = finder(call, ref.namespace)
 
     async def perform() -> Response:
         outcome = await call.api.objects.update(
@@ -225,7 +224,7 @@ async def replace_route(
             call.options,
             lambda _: fields.get("labels") or {},
         )
-        return _answer(call, outcome)
+        return changed_answer(call, outcome, lambda shown: _shown(call, shown))
 
     return await call.answer(perform)
 
@@ -258,41 +257,3 @@ def _shown(call: Call, shown: Shown) -> dict[str, Any]:
     route = shown.resource
     assert isinstance(route, Route)
     return shown_route(shown, call.api.pools.health(route), etag_of(route))
-
-
-def _answer(call: WriteCall, outcome: Outcome) -> Response:
-    """The route after a change, with what is known of that change instead of what was known before."""
-    if outcome.dry_run:
-        return write_answer(call, outcome, {})
-    shown = call.api.objects.after_write(call.principal, outcome)
-    if shown is None:
-        raise NotFoundError(f"There is no {outcome.ref} any more.")
-    body = _shown(call, shown)
-    for name in ("sync_message", "pending_nodes", "hidden_nodes"):
-        body.pop(name, None)
-    body |= shown_sync(outcome.sync) | shown_warnings(outcome.report)
-    return write_answer(call, outcome, body)
-
-
-def _finder(call: Call, namespace: str) -> FindPlugin:
-    """Plugins of a route's namespace, by id or name."""
-
-    def find(text: str) -> str | None:
-        if is_plugin_id(text):
-            try:
-                found = call.api.catalogue.find(call.principal, "Plugin", text)
-            except NotFoundError:
-                return None
-            return found.metadata.name if found.metadata.namespace == namespace else None
-        ref = ObjectRef("Plugin", namespace, text)
-        return text if call.api.catalogue.get(call.principal, ref) is not None else None
-
-    return find
-
-
-def _keep_name(fields: Mapping[str, Any], ref: ObjectRef) -> None:
-    for name, is_now in (("name", ref.name), ("namespace", ref.namespace)):
-        if fields.get(name) not in (None, is_now):
-            message = f"is {is_now!r} and stays so: make a new route, and delete this one"
-            problem = {"pointer": f"/{name}", "message": message, "reason": "Invalid"}
-            raise UnprocessableError(f"/{name}: {message}", [problem], error="invalid")

@@ -1,0 +1,62 @@
+"""Dry runs of several changes at once; nothing is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from fluxgate_admin.errors import AdminError, NotFoundError, UnprocessableError
+from fluxgate_admin.principal import Principal
+from fluxgate_admin.use_cases.changes import Changes
+from fluxgate_admin.use_cases.drafts import Draft, Problem, Report
+from fluxgate_admin.use_cases.scopes import require_read
+from fluxgate_admin.use_cases.trials import Trials
+
+MakeDraft = Callable[[], Draft]
+
+
+class Validation:
+    """Says what changes would do, all together."""
+
+    def __init__(self, trials: Trials, changes: Changes) -> None:
+        self._trials = trials
+        self._changes = changes
+
+    async def run(self, principal: Principal, makers: Sequence[MakeDraft]) -> Report:
+        """What is wrong with any of the drafts, and what those that can be read would do.
+
+        Every maker gives one draft, or raises ``UnprocessableError`` with pointers into the body. Raises
+        ``ScopeMismatchError`` for kinds the caller may not read, ``NotFoundError`` for what it does not see.
+        """
+        problems: list[Problem] = []
+        drafts: list[Draft] = []
+        for make in makers:
+            try:
+                draft = make()
+                self._authorise(principal, draft)
+                self._changes.check_document(draft)
+            except UnprocessableError as error:
+                problems += problems_of(error)
+            else:
+                drafts.append(draft)
+        report = await self._trials.run(principal, drafts) if drafts else Report()
+        return replace(report, problems=(*problems, *report.problems))
+
+    def _authorise(self, principal: Principal, draft: Draft) -> None:
+        require_read(principal, draft.ref.kind)
+        if not principal.sees(draft.ref.namespace):
+            raise NotFoundError(f"There is no {draft.ref}.")
+
+
+def problems_of(error: AdminError) -> list[Problem]:
+    """The problems that a refusal lists."""
+    return [
+        Problem(
+            pointer=each.get("pointer", ""),
+            message=each["message"],
+            reason=each.get("reason", "Invalid"),
+            source=each.get("source", "schema"),
+            fatal=True,
+        )
+        for each in error.details.get("problems", [])
+    ]

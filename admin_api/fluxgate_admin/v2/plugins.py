@@ -1,0 +1,255 @@
+"""``/v2/plugins``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Union
+
+from fastapi import APIRouter, Body, Path
+from starlette.responses import Response
+
+from fluxgate.api.v1alpha1 import Plugin
+from fluxgate.xds.httpfilters import ORDER
+from fluxgate_admin.http.answers import json_answer
+from fluxgate_admin.http.json_body import JsonRoute
+from fluxgate_admin.ids import public_id
+from fluxgate_admin.use_cases.cursors import cursor_of, read_cursor
+from fluxgate_admin.use_cases.documents import etag_of
+from fluxgate_admin.use_cases.objects import Query as ObjectQuery
+from fluxgate_admin.use_cases.objects import Shown
+from fluxgate_admin.v2.calls import (
+    After,
+    Call,
+    Force,
+    Labels,
+    Limit,
+    NamespaceQuery,
+    WriteCall,
+    read_labels,
+    reading,
+    writing,
+)
+from fluxgate_admin.v2.documented import READS, WRITES, answers, responses
+from fluxgate_admin.v2.plugin_shapes import (
+    PluginBody,
+    PluginPage,
+    PluginShape,
+    config_spec,
+    execution_order,
+    plugin_spec,
+    shown_plugin,
+)
+from fluxgate_admin.v2.rendering import delete
+from fluxgate_admin.v2.shapes import DeletedShape, TrialShape
+from fluxgate_admin.v2.single import (
+    NOT_MODIFIED,
+    IfNoneMatch,
+    changed_answer,
+    keep_name,
+    read_answer,
+)
+
+KIND = "Plugin"
+Id = Annotated[
+    str, Path(max_length=64, pattern=r"^pl_[a-z0-9]+$", examples=["pl_mfrggzdfmztwq2lk"])
+]
+CHANGED: Any = Union[PluginShape, TrialShape]  # noqa: UP007 - made at run time
+_READS = reading("plugins:read")
+_WRITES = writing("plugins:write")
+_SERVED = answers(CHANGED, "The plugin as it is; with dry_run, what it would do.", etag=True)
+_STORED = answers(PluginShape, "Stored, and not served by every node yet, or rejected.")
+
+router = APIRouter(prefix="/v2/plugins", tags=["plugins"], route_class=JsonRoute)
+
+
+@router.get(
+    "",
+    operation_id="list_plugins",
+    response_model=None,
+    responses=responses({200: answers(PluginPage, "Plugins, and the order of execution.")}, (422,)),
+)
+async def list_plugins(
+    call: Call = _READS,
+    after: After = None,
+    limit: Limit = 100,
+    namespace: NamespaceQuery = None,
+    labels: Labels = None,
+) -> Response:
+    """Every plugin the caller sees, every type there is, and the order in which Envoy runs them."""
+    query = ObjectQuery(
+        after=read_cursor(after, (KIND,)),
+        limit=limit,
+        namespace=namespace or "",
+        labels=read_labels(labels),
+    )
+    listing = call.api.objects.list(call.principal, KIND, query)
+    return json_answer(
+        {
+            "data": [_shown(each) for each in listing.objects],
+            "has_more": listing.after is not None,
+            "after": cursor_of(listing.after) if listing.after is not None else None,
+            "execution_order": execution_order(),
+            "filters": [
+                {"position": index, "name": place.filter.name, "reason": place.reason}
+                for index, place in enumerate(ORDER, start=1)
+            ],
+        }
+    )
+
+
+@router.post(
+    "",
+    operation_id="create_plugin",
+    status_code=201,
+    response_model=None,
+    responses=responses(
+        {
+            200: answers(TrialShape, "With dry_run: what it would do."),
+            201: answers(PluginShape, "Every node has it, proven; or nobody waited.", etag=True),
+            202: _STORED,
+        },
+        WRITES,
+    ),
+)
+async def create_plugin(body: PluginBody, call: WriteCall = _WRITES) -> Response:
+    """A policy that several routes share, or that is attached to a tenant, a backend, or the gateway."""
+    fields = body.model_dump(exclude_unset=True)
+    objects = call.api.objects
+
+    async def perform() -> Response:
+        ref = objects.place(call.principal, KIND, fields["name"], fields.get("namespace"))
+        spec, pointers = plugin_spec(fields, {})
+        labels = fields.get("labels") or {}
+        outcome = await objects.create(call.principal, ref, spec, labels, pointers, call.options)
+        headers = {"location": f"/v2/plugins/{public_id(ref)}"}
+        return changed_answer(call, outcome, _shown, done=201, headers=headers)
+
+    return await call.answer(perform)
+
+
+@router.get(
+    "/{id}",
+    operation_id="get_plugin",
+    response_model=None,
+    responses=responses(
+        {200: answers(PluginShape, "The plugin.", etag=True), 304: NOT_MODIFIED}, READS
+    ),
+)
+async def get_plugin(
+    id: Id,  # noqa: A002 - its name in the path
+    call: Call = _READS,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """One plugin."""
+    shown = await call.api.objects.get(call.principal, KIND, id)
+    return read_answer(shown, _shown, if_none_match)
+
+
+@router.put(
+    "/{id}",
+    operation_id="replace_plugin",
+    response_model=None,
+    responses=responses({200: _SERVED, 202: _STORED}, WRITES),
+)
+async def replace_plugin(
+    id: Id,  # noqa: A002 - its name in the path
+    body: PluginBody,
+    call: WriteCall = _WRITES,
+) -> Response:
+    """The whole plugin anew."""
+    fields = body.model_dump(exclude_unset=True)
+    ref = call.api.objects.find(call.principal, KIND, id)
+    keep_name(fields, ref)
+
+    async def perform() -> Response:
+        outcome = await call.api.objects.update(
+            call.principal,
+            ref,
+            lambda _: plugin_spec(fields, {}),
+            call.options,
+            lambda _: fields.get("labels") or {},
+        )
+        return changed_answer(call, outcome, _shown)
+
+    return await call.answer(perform)
+
+
+@router.put(
+    "/{id}/config",
+    operation_id="configure_plugin",
+    response_model=None,
+    responses=responses({200: _SERVED, 202: _STORED}, WRITES),
+)
+async def configure_plugin(
+    id: Id,  # noqa: A002 - its name in the path
+    body: Annotated[
+        dict[str, Any],
+        Body(
+            description="The whole config, in camelCase as the page of its type has it, or in snake_case.",
+            examples=[{"requests": 120, "window": "1m"}],
+        ),
+    ],
+    call: WriteCall = _WRITES,
+) -> Response:
+    """Other rules for rate limiting, JWT validation, request transformation, or whatever the type is."""
+    ref = call.api.objects.find(call.principal, KIND, id)
+
+    async def perform() -> Response:
+        outcome = await call.api.objects.update(
+            call.principal, ref, lambda spec: config_spec(body, spec), call.options
+        )
+        return changed_answer(call, outcome, _shown)
+
+    return await call.answer(perform)
+
+
+@router.get(
+    "/{id}/config",
+    operation_id="get_plugin_config",
+    response_model=None,
+    responses=responses(
+        {200: answers(dict[str, Any], "The config.", etag=True), 304: NOT_MODIFIED}, READS
+    ),
+)
+async def get_plugin_config(
+    id: Id,  # noqa: A002 - its name in the path
+    call: Call = _READS,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """The config alone, as PUT takes it."""
+    shown = await call.api.objects.get(call.principal, KIND, id)
+    return read_answer(shown, _config, if_none_match)
+
+
+@router.delete(
+    "/{id}",
+    operation_id="delete_plugin",
+    status_code=204,
+    response_model=None,
+    responses=responses(
+        {
+            200: answers(TrialShape, "With dry_run: what it would do."),
+            202: answers(DeletedShape, "Deleted, and some node has it still."),
+            204: {"description": "No node has it any more, proven; or nobody waited."},
+        },
+        (404, 409, 412, 422),
+    ),
+)
+async def delete_plugin(
+    id: Id,  # noqa: A002 - its name in the path
+    call: WriteCall = _WRITES,
+    force: Force = False,
+) -> Response:
+    """Delete a plugin. Routes that name it stand in the way, unless forced."""
+    ref = call.api.objects.find(call.principal, KIND, id)
+    return await delete(call, ref, id, force=force)
+
+
+def _shown(shown: Shown) -> dict[str, Any]:
+    return shown_plugin(shown, etag_of(shown.resource))
+
+
+def _config(shown: Shown) -> dict[str, Any]:
+    assert isinstance(shown.resource, Plugin)
+    config: Mapping[str, Any] = shown.resource.spec.config
+    return dict(config)

@@ -1,0 +1,69 @@
+"""What operations on one object of any kind have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+from fastapi import Header
+from pydantic.json_schema import SkipJsonSchema
+from starlette.responses import Response
+
+from fluxgate.resources import ObjectRef
+from fluxgate_admin.errors import NotFoundError, UnprocessableError
+from fluxgate_admin.http.answers import json_answer
+from fluxgate_admin.http.etags import matches_none, quoted
+from fluxgate_admin.use_cases.documents import etag_of
+from fluxgate_admin.use_cases.drafts import Outcome
+from fluxgate_admin.use_cases.objects import Shown
+from fluxgate_admin.v2.calls import WriteCall
+from fluxgate_admin.v2.rendering import shown_sync, shown_warnings, write_answer
+
+IfNoneMatch = Annotated[
+    str | SkipJsonSchema[None], Header(description="304 when the object is still this version.")
+]
+NOT_MODIFIED = {"description": "It is still the version of If-None-Match."}
+Render = Callable[[Shown], dict[str, Any]]
+
+
+def read_answer(shown: Shown, render: Render, if_none_match: str | None) -> Response:
+    """One object, or 304 for who has it already."""
+    etag = etag_of(shown.resource)
+    if matches_none(if_none_match, etag):
+        return Response(status_code=304, headers={"etag": quoted(etag)})
+    return json_answer(render(shown), headers={"etag": quoted(etag)})
+
+
+def changed_answer(
+    call: WriteCall,
+    outcome: Outcome,
+    render: Render,
+    *,
+    done: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The object after a change, with what is known of that change instead of what was known before."""
+    if outcome.dry_run:
+        return write_answer(call, outcome, {})
+    shown = call.api.objects.after_write(call.principal, outcome)
+    if shown is None:
+        raise NotFoundError(f"There is no {outcome.ref} any more.")
+    body = render(shown)
+    for name in ("sync_message", "pending_nodes", "hidden_nodes"):
+        body.pop(name, None)
+    body |= shown_sync(outcome.sync) | shown_warnings(outcome.report)
+    return write_answer(call, outcome, body, done=done, headers=headers)
+
+
+def keep_name(fields: Mapping[str, Any], ref: ObjectRef) -> None:
+    """An object keeps name and namespace. Raises ``UnprocessableError``."""
+    for name, is_now in (("name", ref.name), ("namespace", ref.namespace)):
+        if fields.get(name) not in (None, is_now):
+            message = f"is {is_now!r} and stays so: make a new object, and delete this one"
+            problem = {
+                "pointer": f"/{name}",
+                "message": message,
+                "reason": "Invalid",
+                "source": "schema",
+            }
+            raise UnprocessableError(f"/{name}: {message}", [problem], error="invalid")

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fluxgate.api.canonical import canonical, digest
@@ -65,15 +67,40 @@ def same(one: Document | None, other: Document | None) -> bool:
 
 
 class Chain:
-    """The chain of one object."""
+    """The chain of one object: its newest state, and the writes of it that are announced (oldest first)."""
 
-    def __init__(self, session: AsyncSession, ref: ObjectRef, head: HeadRow | None) -> None:
-        self._session, self._ref, self._head = session, ref, head
+    def __init__(
+        self,
+        session: AsyncSession,
+        ref: ObjectRef,
+        head: HeadRow | None,
+        announced: list[IntentRow],
+    ) -> None:
+        self._session, self._ref, self._head, self._announced = session, ref, head, announced
 
     @classmethod
     async def of(cls, session: AsyncSession, ref: ObjectRef) -> Chain:
         """As it is kept."""
-        return cls(session, ref, await session.get(HeadRow, tuple(ref)))
+        return (await cls.many(session, [ref]))[ref]
+
+    @classmethod
+    async def many(
+        cls, session: AsyncSession, refs: Collection[ObjectRef]
+    ) -> dict[ObjectRef, Chain]:
+        """Those of several objects, by two queries."""
+        wanted = [tuple(each) for each in dict.fromkeys(refs)]
+        rows = await session.scalars(select(HeadRow).where(_place(HeadRow).in_(wanted)))
+        heads = {ObjectRef(each.kind, each.namespace, each.name): each for each in rows}
+        statement = select(IntentRow).where(_place(IntentRow).in_(wanted)).order_by(IntentRow.at)
+        announced: dict[ObjectRef, list[IntentRow]] = defaultdict(list)
+        for each in await session.scalars(statement):
+            announced[ObjectRef(each.kind, each.namespace, each.name)].append(each)
+        return {ref: cls(session, ref, heads.get(ref), announced[ref]) for ref in refs}
+
+    @property
+    def is_announced(self) -> bool:
+        """Whether a write of the object is under way, so that a change may be that one."""
+        return bool(self._announced)
 
     @property
     def number(self) -> int:
@@ -95,11 +122,31 @@ class Chain:
         """Of the newest state."""
         return None if self._head is None else decode(self._head.document)
 
+    def draft(self, state: State) -> RevisionRow:
+        """A revision to ``state`` that nobody announced; it has its number once the session is flushed."""
+        row = self._revision(state, None, self._head.document if self._head else None)
+        self._session.add(row)
+        return row
+
+    def advance(self, row: RevisionRow, state: State) -> None:
+        """Make ``row``, which has its number, the newest revision."""
+        if self._head is None:
+            kind, namespace, name = self._ref
+            self._head = HeadRow(kind=kind, namespace=namespace, name=name)
+            self._session.add(self._head)
+        self._head.number = row.number
+        self._head.digest = state.digest
+        self._head.version = state.version
+        self._head.document = row.after
+
     async def observed(self, state: State) -> RevisionRow:
         """The object has come to ``state``; who announced that is its author."""
-        intent = await self._announced(state.document)
+        intent = self._announcement(state.document)
         if intent is None:
-            return await self._append(state, None)
+            row = self.draft(state)
+            await self._session.flush()
+            self.advance(row, state)
+            return row
         await self._close(intent)
         if not await self._over_written(intent):
             await self._fill_in(intent)
@@ -118,8 +165,8 @@ class Chain:
         return await self._append(state, intent)
 
     async def _close(self, intent: IntentRow) -> None:
+        self._announced.remove(intent)
         await self._session.delete(intent)
-        await self._session.flush()
 
     async def _over_written(self, intent: IntentRow) -> bool:
         """Whether what the write began from is kept, and something after it, too."""
@@ -143,15 +190,12 @@ class Chain:
         """
         row.author, row.reason = intent.author, intent.reason
         row.request_id, row.via, row.intent = intent.request_id, "api", intent.id
-        await self._session.flush()
         return row
 
-    async def _announced(self, document: Document | None) -> IntentRow | None:
-        """The open intent with that outcome; the one that fits the newest state, else the oldest."""
-        statement = select(IntentRow).filter_by(**self._ref._asdict()).order_by(IntentRow.at)
-        open_intents = (await self._session.scalars(statement)).all()
-        fitting = [each for each in open_intents if same(decode(each.after), document)]
-        present = self.document
+    def _announcement(self, document: Document | None) -> IntentRow | None:
+        """The write with that outcome; the one that fits the newest state, else the oldest."""
+        fitting = [each for each in self._announced if same(decode(each.after), document)]
+        present = self.document if fitting else None
         exact = [each for each in fitting if same(decode(each.before), present)]
         return next(iter(exact or fitting), None)
 
@@ -163,19 +207,11 @@ class Chain:
             same(decode(each), document) for each in later
         )
 
-    async def _append(self, state: State, intent: IntentRow | None) -> RevisionRow:
+    async def _append(self, state: State, intent: IntentRow) -> RevisionRow:
         row = self._revision(state, intent, self._head.document if self._head else None)
         self._session.add(row)
         await self._session.flush()
-        if self._head is None:
-            kind, namespace, name = self._ref
-            self._head = HeadRow(kind=kind, namespace=namespace, name=name)
-            self._session.add(self._head)
-        self._head.number = row.number
-        self._head.digest = state.digest
-        self._head.version = state.version
-        self._head.document = row.after
-        await self._session.flush()
+        self.advance(row, state)
         return row
 
     async def _insert_late(self, state: State, intent: IntentRow) -> RevisionRow:
@@ -202,6 +238,10 @@ class Chain:
             after=after,
             intent=None if intent is None else intent.id,
         )
+
+
+def _place(table: type[HeadRow | IntentRow]) -> ColumnElement[tuple[str, str, str]]:
+    return tuple_(table.kind, table.namespace, table.name)
 
 
 def _change(before: str | None, after: str | None) -> RevisionChange:

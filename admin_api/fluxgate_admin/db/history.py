@@ -8,12 +8,12 @@ once. Writes are rare (tens a minute) and short, so that nobody waits.
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Row, Select, delete, select
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from fluxgate.api.canonical import canonical
 from fluxgate.ports import ResourceChange, Stored
@@ -82,15 +82,34 @@ class SqlHistory:
         """Keep what was seen, as the newest state of its object, unless it is known."""
         if change.ref is None:
             return None
-        observation = observation_of(change)
+        seen = observation_of(change)
         async with self._database.writing(_LOCK) as session:
-            outcome = await self._keep(session, observation, trusted=True)
-        return outcome.revision
+            chain = await Chain.of(session, seen.ref)
+            state = self._observed(chain, seen)
+            if state.digest == chain.digest:
+                return None
+            return _revision(await chain.observed(state))
 
     async def keep(self, observations: Sequence[Observation]) -> Sequence[Outcome]:
         """Take observations in, in one transaction."""
+        times = Counter(each.ref for each in observations)
+        outcomes: list[Outcome | tuple[Chain, State, RevisionRow]] = []
         async with self._database.writing(_LOCK) as session:
-            return [await self._keep(session, each) for each in observations]
+            chains = await Chain.many(session, times)
+            for seen in observations:
+                chain = chains[seen.ref]
+                state = self._observed(chain, seen)
+                verdict = _not_news(chain, state, seen.since)
+                if verdict is not None:
+                    outcomes.append(Outcome(verdict))
+                elif chain.is_announced or times[seen.ref] > 1:
+                    row = await chain.observed(state)
+                    outcomes.append(Outcome(Verdict.KEPT, _revision(row)))
+                else:
+                    outcomes.append((chain, state, chain.draft(state)))
+            # one statement for all that are new to history: ten thousand at a first start
+            await session.flush()
+            return [_settled(each) for each in outcomes]
 
     async def newest(self, ref: ObjectRef) -> int:
         """The number of an object's newest revision; 0 when it has none."""
@@ -124,18 +143,11 @@ class SqlHistory:
             row = await session.get(RevisionRow, number)
         return None if row is None else _revision(row)
 
-    async def _keep(
-        self, session: AsyncSession, seen: Observation, *, trusted: bool = False
-    ) -> Outcome:
-        chain = await Chain.of(session, seen.ref)
+    def _observed(self, chain: Chain, seen: Observation) -> State:
         state = self._state(seen.stored, seen.version)
-        if state.digest == chain.digest:
-            return Outcome(Verdict.KNOWN)
-        if not trusted and (verdict := _older(chain, state, seen.since)) is not None:
-            return Outcome(verdict)
-        if chain.document is None and seen.stored is not None:
-            state = replace(state, at=_creation(seen.stored, state.at))
-        return Outcome(Verdict.KEPT, _revision(await chain.observed(state)))
+        if chain.digest == "" and seen.stored is not None:
+            return replace(state, at=_creation(seen.stored, state.at))
+        return state
 
     def _state(self, stored: Stored | None, version: str = "") -> State:
         now = self._clock()
@@ -153,8 +165,18 @@ def _creation(stored: Stored, now: dt.datetime) -> dt.datetime:
     return min(created, now) if created.tzinfo is not None else now
 
 
-def _older(chain: Chain, state: State, since: int | None) -> Verdict | None:
-    """Why a state that differs from the newest one is not news; None when it is."""
+def _settled(outcome: Outcome | tuple[Chain, State, RevisionRow]) -> Outcome:
+    if isinstance(outcome, Outcome):
+        return outcome
+    chain, state, row = outcome
+    chain.advance(row, state)
+    return Outcome(Verdict.KEPT, _revision(row))
+
+
+def _not_news(chain: Chain, state: State, since: int | None) -> Verdict | None:
+    """Why a state is no news; None when it is."""
+    if state.digest == chain.digest:
+        return Verdict.KNOWN
     if since is not None:
         return None if chain.number == since else Verdict.DOUBTFUL
     if chain.number == 0:

@@ -8,13 +8,15 @@ import random
 import signal
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
 import structlog
 import yaml
+from structlog.testing import capture_logs
 from support.databases import DatabasePlace
 from support.history import START, Clock, intent, path_of, ref, route, stored, told, until
 from support.postgres import Postgres
@@ -394,8 +396,9 @@ async def test_what_happens_while_the_database_is_away_is_kept_when_it_is_back(
         await migrate.upgrade(url)
         async with Process(folder, url).running() as process:
             server.stop()
-            by_hand(folder, A)
-            await until(lambda: _says(process.resources.get(REF)), "the folder has been read again")
+            with capture_logs() as logs:
+                by_hand(folder, A)
+                await until(partial(_waits, logs), "the recorder has tried to keep it")
             server.start()
             await process.history_is((None, "/a", HAND))
             by_hand(folder, B)
@@ -404,8 +407,5 @@ async def test_what_happens_while_the_database_is_away_is_kept_when_it_is_back(
         server.close()
 
 
-async def _says(asked: Awaitable[object]) -> bool:
-    with contextlib.suppress(ResourceNotFoundError):
-        await asked
-        return True
-    return False
+async def _waits(logs: list[dict[str, object]]) -> bool:
+    return any(each["event"] == "recorder_waits" for each in logs)

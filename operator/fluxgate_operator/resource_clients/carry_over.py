@@ -130,7 +130,7 @@ def _squeezed(lines: list[str]) -> list[str]:
 
 def _replace(result: list[str], gone: list[str], come: list[str]) -> None:
     """Put lines in place of others, and keep the comments that were not about those."""
-    kept = _trailing_comments(gone, come)
+    before, after = _comments_around(gone, come)
     if not gone and come:
         # what is added to a block comes above the blanks and comments that lead to the next one
         inner = _indentation(come[0])
@@ -141,28 +141,32 @@ def _replace(result: list[str], gone: list[str], come: list[str]) -> None:
         result += come
         result += tail
         return
-    result += come
-    if kept:
-        _end_line(result)
-    result += kept
+    for lines in (before, come, after):
+        if lines:
+            _end_line(result)
+        result += lines
 
 
 def _leads_on(line: str, inner: int) -> bool:
     return not line.strip() or (_is_comment(line) and _indentation(line) <= inner)
 
 
-def _trailing_comments(gone: list[str], come: list[str]) -> list[str]:
-    """Comments and blanks at the end of what goes that are not inside of it."""
-    content = [line for line in gone if line.strip() and not _is_comment(line)]
+def _comments_around(gone: list[str], come: list[str]) -> tuple[list[str], list[str]]:
+    """Comments above and below what goes, and those in it that are not deeper than it is."""
+    content = [at for at, line in enumerate(gone) if line.strip() and not _is_comment(line)]
     if not content:
-        return [line for line in gone if line not in come]
-    limit = _indentation(content[0])
-    kept: list[str] = []
-    for line in reversed(gone):
-        if line.strip() and not (_is_comment(line) and _indentation(line) <= limit):
-            break
-        kept.insert(0, line)
-    return [line for line in kept if line not in come]
+        return _missing(gone, come), []
+    limit = _indentation(gone[content[0]])
+    last = content[-1] + 1
+    inner = gone[content[0] : last]
+    after = [x for x in inner if _is_comment(x) and _indentation(x) <= limit]
+    after += [x for x in gone[last:] if not x.strip() or _indentation(x) <= limit]
+    before = gone[: content[0]]
+    return _missing(before, come), _missing(after, come)
+
+
+def _missing(lines: list[str], among: list[str]) -> list[str]:
+    return [line for line in lines if line not in among]
 
 
 def _end_line(lines: list[str]) -> None:

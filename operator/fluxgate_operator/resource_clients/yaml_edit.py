@@ -1,14 +1,13 @@
 """One YAML document with another content, and everything of it that stays as it was written.
 
 The change is made in ruamel.yaml's tree and carried over into the text line by line. What comes out is
-read again: a text that does not say what was wanted is never written; rather its document is written anew,
-without its comments.
+read again: a text that does not say what was wanted is never written; rather its document is written anew, with
+its comments on top.
 """
 
 from __future__ import annotations
 
 import io
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,13 +17,15 @@ import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.representer import RoundTripRepresenter
 
 from fluxgate_operator.documents import DocumentError, read_yaml
 from fluxgate_operator.resource_clients.carry_over import carry_over
 from fluxgate_operator.resource_clients.yaml_nodes import CannotEditError, Editor, built, same
 
 _HEAD = re.compile(r"\A---[ \t]*(?:#[^\n]*)?\n")
-_LEADING_COMMENTS = re.compile(r"\A(?:[ \t]*(?:#[^\n]*)?\n)*")
+_COMMENT = re.compile(r"^[ \t]*#[^\n]*", re.MULTILINE)
 _NO_FOLDING = 1 << 20
 
 Content = Mapping[str, Any]
@@ -43,7 +44,7 @@ def edited(part: str, current: Content, wanted: Content) -> str:
         text = attempt.replace("\n", "\r\n") if carriage else attempt
         if _says(marker + text, wanted):
             return marker + text
-    raise AssertionError("JSON is YAML, so the last attempt says what was wanted")
+    raise AssertionError("PyYAML reads what PyYAML writes")
 
 
 def rendered(content: Content) -> str:
@@ -51,7 +52,7 @@ def rendered(content: Content) -> str:
     for text in _fresh(content):
         if _says(text, content):
             return text
-    raise AssertionError("JSON is YAML, so the last attempt says what was wanted")
+    raise AssertionError("PyYAML reads what PyYAML writes")
 
 
 def _attempts(body: str, current: Content, wanted: Content) -> Iterator[str]:
@@ -61,20 +62,19 @@ def _attempts(body: str, current: Content, wanted: Content) -> Iterator[str]:
         base, changed = dumped
         yield carry_over(body, base, changed)
         yield changed
-    comments = _LEADING_COMMENTS.match(body)
+    comments = "".join(f"{line.strip()}\n" for line in _COMMENT.findall(body))
     for text in _fresh(wanted):
-        yield (comments.group() if comments else "") + text
+        yield comments + text
 
 
 def _fresh(content: Content) -> Iterator[str]:
-    yield _dump(YAML(), built(content))
-    yield json.dumps(content, indent=2) + "\n"
+    yield _dump(_writer(), built(content))
+    yield str(yaml.safe_dump(content, sort_keys=False, width=_NO_FOLDING))
 
 
 def _dumped(body: str, current: Content, wanted: Content) -> tuple[str, str] | None:
     """What ruamel.yaml makes of the text, without and with the change; None if it cannot."""
-    writer = YAML()
-    writer.preserve_quotes = True
+    writer = _writer()
     try:
         writer.map_indent, sequence, writer.sequence_dash_offset = _indents(body)
         writer.sequence_indent = sequence
@@ -88,8 +88,28 @@ def _dumped(body: str, current: Content, wanted: Content) -> tuple[str, str] | N
         return None
 
 
-def _dump(writer: YAML, tree: object) -> str:
+class _Representer(RoundTripRepresenter):
+    """Writes floats so that readers of YAML 1.1 take them for floats: ``1.0e+22``."""
+
+
+def _represent_float(representer: _Representer, value: float) -> ScalarNode:
+    mantissa, exponent, power = repr(value).partition("e")
+    text = f"{mantissa}{'' if '.' in mantissa or not exponent else '.0'}{exponent}{power}"
+    return representer.represent_scalar("tag:yaml.org,2002:float", text)
+
+
+_Representer.add_representer(float, _represent_float)
+
+
+def _writer() -> YAML:
+    writer = YAML()
+    writer.Representer = _Representer
+    writer.preserve_quotes = True
     writer.width = _NO_FOLDING
+    return writer
+
+
+def _dump(writer: YAML, tree: object) -> str:
     text = io.StringIO()
     writer.dump(tree, text)
     return text.getvalue()

@@ -53,7 +53,7 @@ class Editor:
             del node[keys[key]]
         for key, value in wanted.items():
             if key not in current:
-                node[key] = built(value)
+                node[built(key)] = built(value)
             elif not same(current[key], value):
                 node[keys[key]] = self._edited(node[keys[key]], current[key], value)
 

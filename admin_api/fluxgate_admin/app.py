@@ -11,16 +11,31 @@ from fluxgate_admin.http.authentication import AnswerHeaders
 from fluxgate_admin.http.idempotency import Idempotency
 from fluxgate_admin.http.middleware import BodyMiddleware, RequestMiddleware
 from fluxgate_admin.openapi import describe
-from fluxgate_admin.v2 import auth, config, oauth, objects, plugins, routes
+from fluxgate_admin.v2 import (
+    auth,
+    config,
+    explain,
+    history,
+    nodes,
+    oauth,
+    objects,
+    plugins,
+    routes,
+    system,
+)
 
 TITLE = "FluxGate admin API"
 ROUTERS = (
+    system.router,
     oauth.router,
     auth.router,
     routes.router,
     plugins.router,
     config.router,
     objects.router,
+    history.router,
+    explain.router,
+    nodes.router,
 )
 
 

@@ -6,7 +6,10 @@ from fluxgate_admin.deps import Deps
 from fluxgate_admin.use_cases.assembly import UseCases
 from fluxgate_admin.use_cases.batches import Batches
 from fluxgate_admin.use_cases.catalogue import Catalogue
+from fluxgate_admin.use_cases.changelog import Changelog
 from fluxgate_admin.use_cases.changes import Changes
+from fluxgate_admin.use_cases.explanations import Explanations
+from fluxgate_admin.use_cases.fleet import Fleet
 from fluxgate_admin.use_cases.objects import Objects
 from fluxgate_admin.use_cases.pools import Pools
 from fluxgate_admin.use_cases.trials import Trials
@@ -25,7 +28,10 @@ def build_use_cases(deps: Deps) -> UseCases:
     return UseCases(
         batches=Batches(plane, deps.resources, trials, writer, changes),
         catalogue=catalogue,
+        changelog=Changelog(deps.history, changes),
         changes=changes,
+        explanations=Explanations(plane),
+        fleet=Fleet(plane),
         objects=objects,
         pools=Pools(plane),
         validation=Validation(trials, changes),

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from fluxgate_admin.use_cases.batches import Batches
 from fluxgate_admin.use_cases.catalogue import Catalogue
+from fluxgate_admin.use_cases.changelog import Changelog
 from fluxgate_admin.use_cases.changes import Changes
+from fluxgate_admin.use_cases.explanations import Explanations
+from fluxgate_admin.use_cases.fleet import Fleet
 from fluxgate_admin.use_cases.objects import Objects
 from fluxgate_admin.use_cases.pools import Pools
 from fluxgate_admin.use_cases.validation import Validation
@@ -18,7 +21,10 @@ class UseCases:
 
     batches: Batches
     catalogue: Catalogue
+    changelog: Changelog
     changes: Changes
+    explanations: Explanations
+    fleet: Fleet
     objects: Objects
     pools: Pools
     validation: Validation

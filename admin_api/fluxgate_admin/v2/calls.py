@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Header, Query, Request
@@ -62,6 +62,10 @@ class WriteCall(Call):
 
     options: WriteOptions
     idempotency_key: str | None
+
+    def forced(self, *, force: bool) -> WriteOptions:
+        """The options, with the wish to go on although others use the object."""
+        return replace(self.options, force=force)
 
     async def answer(self, perform: Callable[[], Awaitable[Response]]) -> Response:
         """The answer of ``perform``, or the one the same request got before."""

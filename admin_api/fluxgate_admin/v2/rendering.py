@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from starlette.responses import Response
@@ -114,7 +113,7 @@ def write_answer(
 
 async def delete(call: WriteCall, ref: ObjectRef, public: str, *, force: bool) -> Response:
     """Delete an object: 204 when no node serves it any more, or nobody waited."""
-    options = replace(call.options, force=force)
+    options = call.forced(force=force)
 
     async def perform() -> Response:
         outcome = await call.api.objects.delete(call.principal, ref, options)

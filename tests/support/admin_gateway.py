@@ -53,9 +53,7 @@ class AdminRun:
 
     async def key_for(self, *scopes: str, namespaces: frozenset[str] | None = None) -> str:
         """A key with these scopes, for these namespaces."""
-        everything = Principal(
-            "key_test", PrincipalKind.KEY, "test", "test", frozenset(("*",))
-        )
+        everything = Principal("key_test", PrincipalKind.KEY, "test", "test", frozenset(("*",)))
         self._made += 1
         new = NewKey(
             name="test",
@@ -69,9 +67,12 @@ class AdminRun:
 
 @asynccontextmanager
 async def running_admin(
-    folder: Path, files: Mapping[str, str], **changes: Any
+    folder: Path, files: Mapping[str, str], *, xds_port: int = 0, **changes: Any
 ) -> AsyncIterator[AdminRun]:
-    """Serve ``files``, and the admin API that writes them; ``changes`` are of its settings."""
+    """Serve ``files``, and the admin API that writes them; ``changes`` are of its settings.
+
+    Further Envoys may come to ``xds_port``.
+    """
     log = structlog.get_logger()
     files = {"gateway.yaml": GATEWAY, **files}
     settings = AdminSettings(
@@ -85,7 +86,7 @@ async def running_admin(
     await store.upgrade(settings.database, log)
     issued = await store.first_key(settings, log)
     async with (
-        running_gateway(folder, dict(files)) as gateway,
+        running_gateway(folder, dict(files), xds_port=xds_port) as gateway,
         DirectoryResources(gateway.folder, log) as resources,
         serving_admin(
             Place(port=0),

@@ -63,7 +63,6 @@ def serve(
     tls_key: Annotated[
         Path | None, typer.Option(envvar="FLUXGATE_ADMIN_TLS_KEY", help="PEM file.")
     ] = None,
-    unsigned_writes: admin_options.UnsignedWrites = False,
     namespace: Annotated[
         str | None,
         typer.Option(
@@ -157,7 +156,7 @@ def serve(
     )
     admin = AdminOfCluster(
         Place(address, port, tls_certificate, tls_key),
-        Given(database, master_key_file, unsigned_writes=unsigned_writes),
+        Given(database, master_key_file),
     )
     log = make_logger(log_format, log_level, colours=console(stderr=True).color_system is not None)
     is_json = log_format is LogFormat.JSON

@@ -18,6 +18,7 @@ from types import SimpleNamespace
 from typing import Annotated, Any
 
 import httpx
+import structlog
 import uvicorn
 from fastapi import APIRouter, Depends, FastAPI, Request
 
@@ -191,7 +192,11 @@ def application(access: Access, settings: AdminSettings, records: Records) -> Fa
 
     app = FastAPI()
     deps = SimpleNamespace(
-        access=access, settings=settings, audit=records, clock=access.clock, log=None
+        access=access,
+        settings=settings,
+        audit=records,
+        clock=access.clock,
+        log=structlog.get_logger(),
     )
     app.state.deps = deps
     for router in (auth.router, oauth.router, things):

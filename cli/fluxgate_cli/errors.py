@@ -33,7 +33,7 @@ class CliError(FluxGateError):
     Raise the subclass with the right exit code; ``main`` prints it without a traceback.
     """
 
-    exit_code = ExitCode.INTERNAL
+    exit_code: ExitCode = ExitCode.INTERNAL
 
     def __init__(self, message: str, remedy: str = "") -> None:
         self.message = message
@@ -72,9 +72,16 @@ class EnvoyMissingError(CliError):
 
 
 class RefusedError(CliError):
-    """The admin API refuses: no credential or right, no such object, or another version of it."""
+    """The admin API refuses: no credential or right, no such object, or another version of it.
+
+    ``status`` is that of its answer.
+    """
 
     exit_code = ExitCode.REFUSED
+
+    def __init__(self, message: str, remedy: str = "", *, status: int) -> None:
+        self.status = status
+        super().__init__(message, remedy)
 
 
 class CutShortError(CliError):

@@ -11,11 +11,20 @@ import typer
 from fluxgate_cli.commands import (
     admin,
     api_keys,
+    apply,
     bootstrap,
+    config,
+    context,
     controller,
     crds,
+    diff,
     drain,
+    dump,
     explain,
+    history,
+    nodes,
+    plugins,
+    request,
     routes,
     run,
     status,
@@ -56,16 +65,25 @@ def create_app() -> typer.Typer:
         bootstrap.bootstrap,
         drain.drain,
         version.version,
+        request.request,
+        dump.dump,
+        apply.apply,
     ):
         app.command(epilog=EPILOG, no_args_is_help=command in _NEED_ARGUMENTS)(command)
+    app.command(cls=diff.DiffCommand, epilog=diff.EPILOG, no_args_is_help=False)(diff.diff)
     app.add_typer(admin.create_app(), name="admin")
     app.add_typer(api_keys.create_app(), name="api-keys")
+    app.add_typer(context.create_app(), name="context")
     app.add_typer(crds.create_app(), name="crds")
     app.add_typer(routes.create_app(), name="routes")
+    app.add_typer(plugins.create_app(), name="plugins")
+    app.add_typer(config.create_app(), name="config")
+    app.add_typer(history.create_app(), name="history")
+    app.add_typer(nodes.create_app(), name="nodes")
     return app
 
 
-_NEED_ARGUMENTS = (explain.explain, bootstrap.bootstrap, drain.drain)
+_NEED_ARGUMENTS = (explain.explain, bootstrap.bootstrap, drain.drain, request.request, apply.apply)
 
 
 def _options(

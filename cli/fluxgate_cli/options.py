@@ -94,6 +94,20 @@ Reason = Annotated[str, typer.Option("--reason", help="Why, for the history.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Return when every node serves it.")]
 
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, help="How many at most; by default all.")
+]
+Data = Annotated[
+    str | None, typer.Option("--data", "-d", help="The body, as JSON or YAML.", show_default=False)
+]
+BodyFile = Annotated[
+    str | None,
+    typer.Option("--file", "-f", help="A file with the body; - is standard input."),
+]
+IfMatch = Annotated[
+    str | None, typer.Option("--if-match", help="Only if its etag is this one still.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Also when others use it.")]
 Timeout = Annotated[
     float, typer.Option("--timeout", min=0.0, help="Seconds to wait.", show_default=True)
 ]

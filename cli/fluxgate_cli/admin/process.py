@@ -15,7 +15,7 @@ from structlog.typing import FilteringBoundLogger
 
 from fluxgate.ir import Gateway
 from fluxgate.ports import ClusterIdentities, ControlPlane, ResourceClient, TrialRunner
-from fluxgate_admin.access import Access, build_access
+from fluxgate_admin.access import Access
 from fluxgate_admin.app import create_app
 from fluxgate_admin.db.audit import SqlAuditLog
 from fluxgate_admin.db.database import Database
@@ -82,8 +82,8 @@ async def serving_admin(
 ) -> AsyncIterator[Serving]:
     """Serve the admin API while the context is open. ``settings_at`` is told the URL.
 
-    Raises ``UsageError`` for settings that are not safe, ``PortTakenError``, ``SecretBoxError``, ``SchemaError``
-    and ``CliError``. What brings a part of it down while it runs comes out of the context, as a group.
+    Raises ``UsageError`` for settings that cannot be used or are not safe, ``PortTakenError`` and
+    ``CliError``. What brings a part of it down while it runs comes out of the context, as a group.
     """
     sock = _bound(place)
     try:
@@ -107,12 +107,11 @@ async def _running(
     settings: AdminSettings, database: Database, world: World, log: FilteringBoundLogger
 ) -> AsyncIterator[Deps]:
     """Everything behind the server, and what goes on beside it."""
-    access = build_access(settings, database, now_utc, world.identities, log)
+    access = await store.access_to(settings, database, log, world.identities)
     history, audit = SqlHistory(database, now_utc), SqlAuditLog(database, log)
     kept = dt.timedelta(hours=settings.retention.idempotency_hours)
     try:
         await _check_callers(access, world)
-        await access.seal_anew()
         deps = Deps(
             settings=settings,
             plane=world.plane,

@@ -10,13 +10,15 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from structlog.typing import FilteringBoundLogger
 
+from fluxgate.ports import ClusterIdentities
 from fluxgate_admin.access import Access, build_access
-from fluxgate_admin.auth.addresses import LOOPBACK
+from fluxgate_admin.auth.addresses import LOOPBACK, AddressFormatError
 from fluxgate_admin.auth.bootstrap import ORGANISATION, bootstrap
 from fluxgate_admin.auth.records import IssuedKey
 from fluxgate_admin.db import migrate
 from fluxgate_admin.db.database import Database
 from fluxgate_admin.deps import now_utc
+from fluxgate_admin.secret_box import SecretBoxError
 from fluxgate_admin.settings import AdminSettings
 from fluxgate_cli.errors import CliError, UsageError
 
@@ -24,13 +26,15 @@ from fluxgate_cli.errors import CliError, UsageError
 async def prepare(settings: AdminSettings, log: FilteringBoundLogger) -> None:
     """Bring a SQLite file up to date, as there is nobody else to do it; of others, see that they are.
 
-    Raises ``SchemaError``: `fluxgate admin migrate` is for those.
+    Raises :class:`UsageError`: `fluxgate admin migrate` is for those.
     """
     if is_sqlite(settings.database):
         await upgrade(settings.database, log)
         return
     try:
         await migrate.require_head(settings.database)
+    except migrate.SchemaError as error:
+        raise UsageError(str(error)) from None
     except (SQLAlchemyError, OSError) as error:
         raise _unreachable(settings.database, error) from error
 
@@ -57,13 +61,35 @@ def is_sqlite(url: str) -> bool:
 
 @contextlib.asynccontextmanager
 async def opened(settings: AdminSettings, log: FilteringBoundLogger) -> AsyncIterator[Access]:
-    """Who may call, by a database that is up to date."""
+    """Who may call, by a database that is up to date. Raises as :func:`access_to`."""
     async with Database(settings.database, log=log) as database:
-        access = build_access(settings, database, now_utc, log=log)
+        access = await access_to(settings, database, log)
         try:
             yield access
         finally:
             await access.close()
+
+
+async def access_to(
+    settings: AdminSettings,
+    database: Database,
+    log: FilteringBoundLogger,
+    identities: ClusterIdentities | None = None,
+) -> Access:
+    """Who may call, once every secret that is kept was opened with the master keys, and sealed by the first.
+
+    Raises :class:`UsageError` for master keys and networks that cannot be used; close what it gives.
+    """
+    try:
+        access = build_access(settings, database, now_utc, identities, log)
+        try:
+            await access.seal_anew()
+        except BaseException:
+            await access.close()
+            raise
+    except (SecretBoxError, AddressFormatError) as error:
+        raise UsageError(str(error)) from None
+    return access
 
 
 async def first_key(
@@ -74,7 +100,7 @@ async def first_key(
     organisation: str = ORGANISATION,
     addresses: tuple[str, ...] = (),
 ) -> IssuedKey:
-    """Make the first key. Raises ``ConflictError`` when the organisation has one."""
+    """Make the first key. Raises ``ConflictError`` when the organisation has one, and as :func:`opened`."""
     async with opened(settings, log) as access:
         return await bootstrap(
             access.keys,

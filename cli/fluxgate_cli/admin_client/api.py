@@ -55,8 +55,10 @@ class AdminApi:
         query: Query | None = None,
         body: object = None,
         headers: Mapping[str, str] | None = None,
+        *,
+        seconds: float = 0.0,
     ) -> httpx.Response:
-        """The answer. Raises the :class:`CliError` of a refusal.
+        """The answer, which may take ``seconds`` more than others. Raises the :class:`CliError` of a refusal.
 
         Writes carry an Idempotency-Key, so that repeating one after a broken connection makes it once.
         """
@@ -64,7 +66,7 @@ class AdminApi:
         if method not in SAFE:
             given.setdefault("idempotency-key", str(uuid.uuid4()))
         content = b"" if body is None else json.dumps(body, ensure_ascii=False).encode()
-        seconds = float((query or {}).get("timeout") or 0.0)
+        seconds = max(seconds, float((query or {}).get("timeout") or 0.0))
         call = Call(method, path + query_text(query), content, given, seconds)
         response = self.transport.send(call)
         if response.status_code >= 400:

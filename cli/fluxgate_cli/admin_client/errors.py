@@ -39,7 +39,7 @@ def error_of(response: httpx.Response, skew: float) -> CliError:
                 NotRunningError(text, shown) if status in (502, 503, 504) else CliError(text, shown)
             )
         case _:
-            return RefusedError(text, shown)
+            return RefusedError(text, shown, status=status)
 
 
 def body_of(response: httpx.Response) -> Mapping[str, Any]:

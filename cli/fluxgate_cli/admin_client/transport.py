@@ -185,7 +185,9 @@ class Transport:
         token = response.json().get("access_token") if response.status_code == 200 else None
         if not isinstance(token, str):
             raise RefusedError(
-                f"the admin API issues no token to client {client_id}: {response.status_code}"
+                f"the admin API issues no token to client {client_id}",
+                "Are its id and its secret right?",
+                status=response.status_code,
             )
         return token
 

@@ -184,7 +184,8 @@ def bootstrap(
       fluxgate admin bootstrap                        for `fluxgate run` with this state folder
       fluxgate admin bootstrap --allow 10.0.0.0/8     to be used from there, too
     """  # noqa: D301 - click's mark of a paragraph to leave as it is
-    from fluxgate_cli.admin import store  # noqa: PLC0415 - 0.5 s no other command needs
+    from fluxgate_admin.errors import AdminError  # noqa: PLC0415 - 0.5 s no other command needs
+    from fluxgate_cli.admin import store  # noqa: PLC0415
     from fluxgate_cli.admin.beside import default_database  # noqa: PLC0415
     from fluxgate_cli.admin.environment import settings_from  # noqa: PLC0415
 
@@ -194,9 +195,12 @@ def bootstrap(
 
     async def make() -> tuple[str, str, str]:
         await store.prepare(settings, log)
-        issued = await store.first_key(
-            settings, log, name=name, organisation=organisation, addresses=tuple(allow or ())
-        )
+        try:
+            issued = await store.first_key(
+                settings, log, name=name, organisation=organisation, addresses=tuple(allow or ())
+            )
+        except AdminError as error:
+            raise UsageError(error.message) from None
         key, secret = issued.text.reveal().decode(), issued.signing_secret.reveal().decode()
         return issued.key.id, key, secret
 

@@ -1,4 +1,4 @@
-"""``fluxgate routes``: the public route catalogue and the Routes of a cluster."""
+"""``fluxgate routes``: routes of the admin API, the public route catalogue, the Routes of a cluster."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 import yaml
 
 from fluxgate_cli import catalogs, cluster, options
+from fluxgate_cli.commands import admin_routes
 from fluxgate_cli.errors import EPILOG, InvalidResourcesError, NotReadyError
 from fluxgate_cli.output import OutputFormat, print_data, print_json, print_table, say, truth
 
@@ -36,10 +37,12 @@ Owner = Annotated[
 ]
 
 
-_HELP = """Keep a cluster's routes as a catalogue says.
+_HELP = """Routes of the admin API; and a cluster's routes as a catalogue says (reconcile, check, export, import).
 
 \b
 Examples:
+  fluxgate routes list
+  fluxgate routes create orders --path '/orders/*' --upstream http://127.0.0.1:9000
   fluxgate routes reconcile --owner shop --catalog public-route-catalog.json
   fluxgate routes export -n shop > public-route-catalog.json
 """
@@ -49,6 +52,11 @@ def create_app() -> typer.Typer:
     """The command group."""
     app = typer.Typer(help=_HELP, no_args_is_help=True, epilog=EPILOG)
     for name, command in (
+        ("list", admin_routes.list_),
+        ("get", admin_routes.get),
+        ("create", admin_routes.create),
+        ("update", admin_routes.update),
+        ("delete", admin_routes.delete),
         ("reconcile", reconcile),
         ("check", check),
         ("export", export),

@@ -1,0 +1,126 @@
+"""What commands that change one thing have in common: how it is changed, and what is said of it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from fluxgate.resources import ObjectRef
+from fluxgate_admin.ids import PREFIXES, public_id
+from fluxgate_cli.admin_client.api import Query
+from fluxgate_cli.admin_client.errors import body_of
+from fluxgate_cli.errors import CliError, NotReadyError, UsageError
+from fluxgate_cli.output import DataFormat, print_as, print_data, say
+
+SERVED = "propagated_to_all_nodes"
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """How a change is made; see the options of the same names."""
+
+    reason: str = ""
+    dry_run: bool = False
+    wait: bool = True
+    seconds: float = 60.0
+    force: bool = False
+    if_match: str | None = None
+
+    @property
+    def query(self) -> Query:
+        """As the API takes it."""
+        return {
+            "reason": self.reason,
+            "dry_run": True if self.dry_run else None,
+            "wait": "all" if self.wait else "none",
+            "timeout": self.seconds if self.wait and self.seconds > 0 else None,
+            "force": True if self.force else None,
+        }
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The precondition."""
+        return {} if self.if_match is None else {"if-match": f'"{self.if_match.strip(chr(34))}"'}
+
+
+def id_of(kind: str, named: str, namespace: str | None) -> str:
+    """The public id of what a person names: an id, a name, or ``namespace/name``."""
+    if named.startswith(f"{PREFIXES[kind]}_"):
+        return named
+    first, slash, name = named.partition("/")
+    ref = ObjectRef(kind, first, name) if slash else ObjectRef(kind, namespace or "default", first)
+    return public_id(ref)
+
+
+def read_body(text: str | None, file: str | None) -> dict[str, Any]:
+    """The object in ``text``, or in a file (``-``: standard input); JSON or YAML."""
+    if (text is None) == (file is None):
+        raise UsageError("give the body once", "Either --data '{…}' or --file FILE.")
+    try:
+        if file == "-":
+            text = sys.stdin.read()
+        elif file is not None:
+            text = Path(file).read_text(encoding="utf-8")
+        found = yaml.safe_load(text or "")
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise UsageError("the body is neither JSON nor YAML") from None
+    if not isinstance(found, dict):
+        raise UsageError("the body is not an object")
+    return found
+
+
+def tell(response: httpx.Response, output: DataFormat, what: str, *, deleted: bool = False) -> None:
+    """Print the answer to a write. Raises :class:`NotReadyError` when not every node serves it."""
+    body = dict(body_of(response))
+    if "diff" in body and "valid" in body:
+        _tell_trial(body, output, what)
+        return
+    status = body.get("sync_status") or SERVED
+    shown = body or {"status": "deleted" if deleted else "done", "sync_status": status}
+    print_as(output, shown, ("", ""), key_rows(shown))
+    for each in body.get("warnings") or ():
+        say(f"warning: {each.get('pointer') or what}: {each['message']}")
+    if response.status_code == 202:
+        nodes = (f"{each['node']}: {each['message']}" for each in body.get("pending_nodes") or ())
+        why = "; ".join(filter(None, (body.get("sync_message"), *nodes)))
+        raise NotReadyError(f"{what} is stored, and not every node serves it yet ({status})", why)
+
+
+def key_rows(body: dict[str, Any]) -> list[tuple[str, str]]:
+    """One object for people: its fields, nested ones as YAML in one line."""
+    rows = []
+    for key, value in body.items():
+        if value is None or value in ([], {}):
+            continue
+        text = value if isinstance(value, str) else _short(value)
+        rows.append((key, text))
+    return rows
+
+
+def _short(value: object) -> str:
+    dumped = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000)
+    return dumped.removesuffix("\n").removesuffix("\n...")
+
+
+def _tell_trial(body: dict[str, Any], output: DataFormat, what: str) -> None:
+    if output is not DataFormat.TABLE:
+        print_as(output, body, (), ())
+    else:
+        for each in body["diff"]["objects"]:
+            print_data(each["diff"])
+        changes = [
+            f"{each['change']} {each['type']} {each['name']}" for each in body["diff"]["envoy"]
+        ]
+        if changes:
+            print_data("Envoy: " + ", ".join(changes))
+    if not body["valid"]:
+        raise CliError(f"{what} would not be served as written")
+    by = "the real Envoy" if body["checked_by_envoy"] else "the models and references"
+    say(f"{what} would be served, as {by} finds; nothing was changed")

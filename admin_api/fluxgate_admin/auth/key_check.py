@@ -33,6 +33,14 @@ _USED_EVERY = dt.timedelta(minutes=5)
 _UNKNOWN = "key_unknown"
 
 
+class KeyElsewhereError(AddressNotAllowedError):
+    """A good key from a place where it may not be used: somebody may have got hold of ``key_id``."""
+
+    def __init__(self, key_id: str, message: str) -> None:
+        self.key_id = key_id
+        super().__init__(message)
+
+
 class KeyCheck:
     """Verifies ``X-Fluxgate-Key`` and the signature headers.
 
@@ -58,8 +66,7 @@ class KeyCheck:
     async def check(self, text: str, presented: Presented, address: Address | None) -> Key:
         """Whose key it is.
 
-        Raises :class:`UnauthenticatedError`, and :class:`AddressNotAllowedError` for a good key from a
-        place where it may not be used.
+        Raises :class:`UnauthenticatedError`, and :class:`KeyElsewhereError`.
         """
         signature = self._signature(presented)
         try:
@@ -75,9 +82,10 @@ class KeyCheck:
         if found is None or not good:
             raise UnauthenticatedError(REFUSED)
         if not allowed(address, networks(key.allowed_addresses)):
-            raise AddressNotAllowedError(
+            raise KeyElsewhereError(
+                key.id,
                 f"This key may not be used from {address or 'an unknown address'}: "
-                "its allowed_addresses say from where."
+                "its allowed_addresses say from where.",
             )
         if signature is not None:
             await self._use_nonce(key, signature)

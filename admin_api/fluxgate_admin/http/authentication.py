@@ -17,9 +17,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fluxgate_admin.access import Access
 from fluxgate_admin.auth.authenticator import Caller
+from fluxgate_admin.auth.key_check import KeyElsewhereError
 from fluxgate_admin.auth.records import Presented
 from fluxgate_admin.auth.scopes import ANY, PUBLIC, known
 from fluxgate_admin.errors import InvalidRequestError, ScopeMismatchError
+from fluxgate_admin.http.context import context_of
 from fluxgate_admin.principal import Principal
 
 NAMESPACE_HEADER = "x-fluxgate-namespace"
@@ -44,7 +46,11 @@ class Require:
         caller = getattr(request.state, _CALLER, None)
         if caller is None:
             access = access_of(request)
-            caller = await access.authenticator.authenticate(await presented_by(request))
+            try:
+                caller = await access.authenticator.authenticate(await presented_by(request))
+            except KeyElsewhereError as error:
+                context_of(request).objects.append(error.key_id)  # for the audit log
+                raise
             setattr(request.state, _CALLER, caller)
             request.state.principal = caller.principal
             add_headers(request, caller.headers)

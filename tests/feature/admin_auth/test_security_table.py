@@ -11,10 +11,11 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import event
-from support.admin_auth import NOBODYS_KEY, Api, Signing, auth_api, served, settings_for
+from support.admin_auth import NOBODYS_KEY, Api, Records, Signing, auth_api, served, settings_for
 from support.databases import DatabasePlace
 
 from fluxgate_admin.auth import key_check
+from fluxgate_admin.auth.bootstrap import bootstrap
 from fluxgate_admin.db.database import Database
 from fluxgate_admin.settings import SignatureSettings
 
@@ -267,6 +268,21 @@ async def test_an_address_is_believed_of_trusted_proxies_alone(
     assert answer.status_code == code
     if code == 403:
         assert answer.json()["error"] == "address_not_allowed"
+
+
+async def test_the_audit_log_tells_whose_key_was_used_from_elsewhere(sqlite: Database) -> None:
+    records = Records()
+    async with auth_api(sqlite, records=records, peer="203.0.113.9") as api:
+        issued = await bootstrap(api.access.keys)
+        await api.call(Signing.of(issued), "GET", "/v2/things")
+    (record,) = records.records
+    assert (record.status, record.error, record.address) == (
+        403,
+        "address_not_allowed",
+        "203.0.113.9",
+    )
+    assert record.objects == (issued.key.id,)
+    assert record.principal == ""
 
 
 async def test_a_key_for_everywhere_has_said_so(sqlite: Database) -> None:

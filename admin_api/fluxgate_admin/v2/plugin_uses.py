@@ -43,7 +43,11 @@ def read_use(
         raise _unknown(f"{here}/id", use["id"])
     config = use.get("config")
     if config is not None:
-        made["config"] = config if kind is None else read_config(kind, config, here, there, origins)
+        made["config"] = (
+            config
+            if kind is None
+            else read_config(kind, config, f"{here}/config", f"{there}/config", origins)
+        )
     if use.get("enabled") is not None:
         made["enabled"] = use["enabled"]
     if use.get("merge_strategy") is not None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -106,7 +106,12 @@ COMMAND = (sys.executable, "-m", "fluxgate_cli.main")
 
 
 @contextlib.contextmanager
-def fluxgate_run(home: Path, *options: str, state: Path | None = None) -> Iterator[FluxgateRun]:
+def fluxgate_run(
+    home: Path,
+    *options: str,
+    state: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[FluxgateRun]:
     """Start ``fluxgate run`` over ``home/config`` on a free port; ready or ended when entered."""
     state = state or home / "state"
     command = [
@@ -116,7 +121,11 @@ def fluxgate_run(home: Path, *options: str, state: Path | None = None) -> Iterat
     ]
     with (home / "stdout").open("wb") as out, (home / "stderr").open("wb") as err:
         process = subprocess.Popen(
-            command, env=environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=err
+            command,
+            env={**environment(), **(variables or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
         )
     running = FluxgateRun(process, home, state)
     try:

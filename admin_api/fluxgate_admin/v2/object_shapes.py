@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 
+from fluxgate.ports.resources import Document
 from fluxgate.resources import ObjectRef
 from fluxgate_admin.http.context import RequestContext
 from fluxgate_admin.ids import public_id
 from fluxgate_admin.use_cases.batch_items import BatchOutcome, Entry
-from fluxgate_admin.use_cases.documents import document_of, etag_of, etag_of_document
+from fluxgate_admin.use_cases.documents import etag_of_document
 from fluxgate_admin.use_cases.objects import Shown
 from fluxgate_admin.v2.rendering import shown_conditions, shown_sync, shown_trial, timestamp
 from fluxgate_admin.v2.route_shapes import Namespace
@@ -193,8 +194,8 @@ class BatchShape(BaseModel):
     note: str | None = Field(description="What was not tried, and why.")
 
 
-def shown_object(shown: Shown) -> dict[str, Any]:
-    """An object as lists and reads have it."""
+def shown_object(shown: Shown, document: Document) -> dict[str, Any]:
+    """An object as lists and reads have it, with the document that is kept of it."""
     ref = shown.ref
     return {
         "id": shown.id,
@@ -202,10 +203,10 @@ def shown_object(shown: Shown) -> dict[str, Any]:
         "status": shown.known.state(ref),
         **shown_sync(shown.known.sync(ref)),
         "created_at": timestamp(shown.created_at),
-        "etag": etag_of(shown.resource),
+        "etag": etag_of_document(document),
         "managed_by": str(ref.source) if ref.source is not None else None,
         "conditions": shown_conditions(shown.known.conditions(ref)),
-        "document": document_of(shown.resource),
+        "document": document,
     }
 
 

@@ -12,6 +12,9 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
+from fluxgate.errors import ResourceError, ResourceNotFoundError
+from fluxgate.ports import ResourceClient
+from fluxgate.ports.resources import Document
 from fluxgate.resources import ObjectRef
 from fluxgate_admin.auth.scopes import ANY
 from fluxgate_admin.errors import InvalidRequestError
@@ -21,8 +24,10 @@ from fluxgate_admin.http.json_body import JsonRoute
 from fluxgate_admin.ids import public_id
 from fluxgate_admin.use_cases.batch_items import Item
 from fluxgate_admin.use_cases.cursors import cursor_of, read_cursor
-from fluxgate_admin.use_cases.documents import etag_of
+from fluxgate_admin.use_cases.documents import document_of, etag_of_document, parse
+from fluxgate_admin.use_cases.failures import refusals
 from fluxgate_admin.use_cases.objects import Query as ObjectQuery
+from fluxgate_admin.use_cases.objects import Shown
 from fluxgate_admin.use_cases.pointers import Pointers
 from fluxgate_admin.use_cases.ports import RevisionChange
 from fluxgate_admin.use_cases.proof import SyncStatus
@@ -96,7 +101,7 @@ async def list_objects(
     listing = call.api.objects.list(call.principal, kind, query)
     return json_answer(
         {
-            "data": [shown_object(each) for each in listing.objects],
+            "data": [shown_object(each, await _document(call, each)) for each in listing.objects],
             "has_more": listing.after is not None,
             "after": cursor_of(listing.after) if listing.after is not None else None,
         }
@@ -148,8 +153,9 @@ async def get_object(
 ) -> Response:
     """One object with its document; takes the read scope of the kind."""
     shown = call.api.objects.named(call.principal, ObjectRef(kind, namespace, name))
-    etag = etag_of(shown.resource)
-    return json_answer(shown_object(shown), headers={"etag": quoted(etag)})
+    document = await _document(call, shown)
+    headers = {"etag": quoted(etag_of_document(document))}
+    return json_answer(shown_object(shown, document), headers=headers)
 
 
 @router.put(
@@ -218,6 +224,18 @@ async def delete_object(
     """Delete an object; takes the write scope of the kind."""
     ref = ObjectRef(kind, namespace, name)
     return await delete(call, ref, public_id(ref), force=force)
+
+
+async def _document(call: Call, shown: Shown) -> Document:
+    """What was written; that of a gateway as it is kept, since it may be served with another port than it says."""
+    if shown.ref.kind == "GatewayConfig":
+        resources: ResourceClient = call.request.app.state.deps.resources
+        with refusals():
+            try:
+                return document_of(parse((await resources.get(shown.ref)).document))
+            except (ResourceNotFoundError, ResourceError):
+                pass  # it is being changed at this very moment: what is in memory is as true
+    return document_of(shown.resource)
 
 
 def _item(item: PutItem | DeleteItem) -> Item:

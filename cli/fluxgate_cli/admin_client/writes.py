@@ -18,6 +18,7 @@ from fluxgate_cli.errors import CliError, NotReadyError, UsageError
 from fluxgate_cli.output import DataFormat, print_as, print_data, say
 
 SERVED = "propagated_to_all_nodes"
+FIELDS = ("FIELD", "VALUE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def tell(response: httpx.Response, output: DataFormat, what: str, *, deleted: bo
         return
     status = body.get("sync_status") or SERVED
     shown = body or {"status": "deleted" if deleted else "done", "sync_status": status}
-    print_as(output, shown, ("", ""), key_rows(shown))
+    print_as(output, shown, FIELDS, key_rows(shown))
     for each in body.get("warnings") or ():
         say(f"warning: {each.get('pointer') or what}: {each['message']}")
     if response.status_code == 202:

@@ -80,12 +80,12 @@ def get(
       fluxgate routes get shop/orders
     """  # noqa: D301 - click's mark of a paragraph to leave as it is
     from fluxgate_cli.admin_client.api import connected  # noqa: PLC0415 - as above
-    from fluxgate_cli.admin_client.writes import id_of, key_rows  # noqa: PLC0415
+    from fluxgate_cli.admin_client.writes import FIELDS, id_of, key_rows  # noqa: PLC0415
 
     with connected(api) as connection:
         public = id_of("Route", route, namespace or connection.context.namespace)
         found = connection.get(f"{ROUTES}/{public}")
-    print_as(output, found, ("", ""), key_rows(found))
+    print_as(output, found, FIELDS, key_rows(found))
 
 
 def create(

@@ -84,11 +84,11 @@ def get(
       fluxgate history get 41
     """  # noqa: D301 - click's mark of a paragraph to leave as it is
     from fluxgate_cli.admin_client.api import connected  # noqa: PLC0415 - as above
-    from fluxgate_cli.admin_client.writes import key_rows  # noqa: PLC0415
+    from fluxgate_cli.admin_client.writes import FIELDS, key_rows  # noqa: PLC0415
 
     with connected(api) as connection:
         found = connection.get(f"{HISTORY}/{revision}")
-    print_as(output, found, ("", ""), key_rows(found))
+    print_as(output, found, FIELDS, key_rows(found))
 
 
 def diff(

@@ -115,11 +115,17 @@ def _item(step: Step) -> dict[str, Any]:
 
 def _results(batch: Sequence[Step], answer: dict[str, Any]) -> Iterator[Result]:
     for step, shown in zip(batch, answer["results"], strict=True):
-        problems = tuple(
-            f"{_within(each.get('pointer') or '')}: {each['message']}".lstrip(": ")
-            for each in (*(shown.get("problems") or ()), *(shown.get("warnings") or ()))
-        )
-        yield Result(step, shown["outcome"], shown.get("message") or "", problems)
+        found = (*(shown.get("problems") or ()), *(shown.get("warnings") or ()))
+        problems = tuple(map(_problem, found))
+        message = "; ".join(problems) if shown.get("problems") else shown.get("message") or ""
+        yield Result(step, shown["outcome"], message, problems)
+
+
+def _problem(shown: dict[str, Any]) -> str:
+    """``/spec/matches/0/path/value: must start with /``; another object that suffers is named."""
+    place = _within(shown.get("pointer") or "")
+    whose = shown.get("object") or ""
+    return ": ".join(filter(None, (whose, place, shown["message"])))
 
 
 def _within(pointer: str) -> str:

@@ -230,3 +230,13 @@ async def test_a_batch_is_one_write_of_the_limit_and_each_object_a_revision(
     assert set(outcomes(answer).values()) == {"created"}
     revisions = [each["revision"] for each in answer["results"]]
     assert len(set(revisions)) == 60
+
+
+async def test_a_gateway_is_shown_as_it_is_written_though_it_is_served_on_another_port(
+    admin: AdminRun,
+) -> None:
+    (shown,) = (await admin.call("GET", "/v2/objects?kind=GatewayConfig")).json()["data"]
+    assert shown["document"]["spec"]["listeners"][0]["port"] == 8080
+    assert admin.gateway.port != 8080
+    answer = await apply(admin, [{"document": shown["document"], "etag": shown["etag"]}])
+    assert outcomes(answer) == {"main": "unchanged"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fluxgate.api.canonical import OURS
@@ -17,7 +17,12 @@ from fluxgate_admin.ids import public_id
 from fluxgate_admin.principal import Principal
 from fluxgate_admin.use_cases.catalogue import Catalogue
 from fluxgate_admin.use_cases.changes import Changes, Must
-from fluxgate_admin.use_cases.documents import new_document, ref_of_document
+from fluxgate_admin.use_cases.documents import (
+    etag_of,
+    etag_of_document,
+    new_document,
+    ref_of_document,
+)
 from fluxgate_admin.use_cases.drafts import Draft, Outcome, WriteOptions
 from fluxgate_admin.use_cases.pointers import Pointers
 from fluxgate_admin.use_cases.proof import Known, Proofs
@@ -31,13 +36,23 @@ Spec = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One object as it is served: what was written, and what is known of it."""
+    """One object as it is served: what was written, and what is known of it.
+
+    ``kept`` is its document where it is kept, when somebody looked: a standalone gateway serves some
+    GatewayConfigs on another port than they say.
+    """
 
     ref: ObjectRef
     id: str
     resource: Resource
     created_at: str
     known: Known
+    kept: Document | None = None
+
+    @property
+    def etag(self) -> str:
+        """The version that ``If-Match`` compares."""
+        return etag_of(self.resource) if self.kept is None else etag_of_document(self.kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +134,12 @@ class Objects:
     async def get(self, principal: Principal, kind: str, public: str) -> Shown:
         """One object by its public id. Raises ``NotFoundError``."""
         shown = self.named(principal, self.find(principal, kind, public))
-        return await self._dated(shown)
+        # the time of a file that somebody wrote by hand is not in memory
+        return shown if shown.created_at else await self._with_kept(shown)
+
+    async def kept(self, principal: Principal, ref: ObjectRef) -> Shown:
+        """One object by its name, with its document where it is kept. Raises ``NotFoundError``."""
+        return await self._with_kept(self.named(principal, ref))
 
     def place(self, principal: Principal, kind: str, name: str, namespace: str | None) -> ObjectRef:
         """Where a new object goes; without ``namespace``, where the caller's objects are.
@@ -190,19 +210,18 @@ class Objects:
         found = self._catalogue.get(principal, outcome.ref)
         if found is None:
             return None
-        return self._shown(found, self._proofs.known(principal, self._plane.statuses()))
+        shown = self._shown(found, self._proofs.known(principal, self._plane.statuses()))
+        return replace(shown, kept=outcome.document)
 
     def _shown(self, resource: Resource, known: Known) -> Shown:
         ref, metadata = ref_of(resource), resource.metadata
         created = metadata.creation_timestamp or metadata.annotations.get(CREATED_AT, "")
         return Shown(ref, public_id(ref), resource, created, known)
 
-    async def _dated(self, shown: Shown) -> Shown:
-        """With the time of a file that somebody wrote by hand, which is not in memory."""
-        if shown.created_at:
-            return shown
+    async def _with_kept(self, shown: Shown) -> Shown:
         try:
             stored = await self._resources.get(shown.ref)
         except ResourceClientError:
-            return shown  # it is served all the same, and has no time
-        return Shown(shown.ref, shown.id, shown.resource, stored.created_at, shown.known)
+            return shown  # it is served all the same
+        created = shown.created_at or stored.created_at
+        return replace(shown, created_at=created, kept=stored.document)

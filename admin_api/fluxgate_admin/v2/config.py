@@ -11,9 +11,7 @@ from starlette.responses import Response
 from fluxgate.api.v1alpha1.base import ObjectName
 from fluxgate_admin.http.answers import json_answer
 from fluxgate_admin.http.json_body import JsonRoute
-from fluxgate_admin.use_cases.documents import etag_of
 from fluxgate_admin.use_cases.gateways import choose_gateway
-from fluxgate_admin.use_cases.objects import Shown
 from fluxgate_admin.v2.calls import Call, NamespaceQuery, WriteCall, reading, writing
 from fluxgate_admin.v2.config_shapes import GlobalChanges, GlobalShape, global_spec, shown_global
 from fluxgate_admin.v2.documented import WRITES, answers, responses
@@ -53,7 +51,8 @@ async def get_global_config(
 ) -> Response:
     """TLS, CORS, structured logging, and the other settings that all routes of a gateway share."""
     ref = choose_gateway(call.api.catalogue, call.principal, gateway or "", namespace or "")
-    return read_answer(call.api.objects.named(call.principal, ref), _shown, if_none_match)
+    shown = await call.api.objects.kept(call.principal, ref)
+    return read_answer(shown, shown_global, if_none_match)
 
 
 @router.patch(
@@ -82,7 +81,7 @@ async def update_global_config(
         outcome = await call.api.objects.update(
             call.principal, ref, lambda spec: global_spec(fields, spec), call.options
         )
-        return changed_answer(call, outcome, _shown)
+        return changed_answer(call, outcome, shown_global)
 
     return await call.answer(perform)
 
@@ -100,7 +99,3 @@ async def validate_config(body: ValidateBody, call: Call = _READS) -> Response:
     """
     report = await call.api.validation.run(call.principal, drafts_of(body, call))
     return json_answer(shown_trial(report))
-
-
-def _shown(shown: Shown) -> dict[str, Any]:
-    return shown_global(shown, etag_of(shown.resource))

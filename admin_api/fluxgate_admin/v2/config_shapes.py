@@ -140,7 +140,7 @@ def _no_listener(name: str, known: list[str]) -> UnprocessableError:
     return UnprocessableError(f"{place}: {message}", [problem], error="invalid")
 
 
-def shown_global(shown: Shown, etag: str) -> dict[str, Any]:
+def shown_global(shown: Shown) -> dict[str, Any]:
     """A GatewayConfig as reads have it: what is in force, not only what was written."""
     ref, resource = shown.ref, shown.resource
     assert isinstance(resource, GatewayConfig)
@@ -151,7 +151,7 @@ def shown_global(shown: Shown, etag: str) -> dict[str, Any]:
         "namespace": ref.namespace,
         "status": shown.known.state(ref),
         **shown_sync(shown.known.sync(ref)),
-        "etag": etag,
+        "etag": shown.etag,
         "listeners": [
             {
                 "name": each.name,

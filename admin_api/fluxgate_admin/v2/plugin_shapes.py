@@ -162,7 +162,7 @@ def config_spec(
     return {**before, "config": made}, Pointers(origins, dict(config))
 
 
-def shown_plugin(shown: Shown, etag: str) -> dict[str, Any]:
+def shown_plugin(shown: Shown) -> dict[str, Any]:
     """A plugin as lists and reads have it."""
     ref, resource = shown.ref, shown.resource
     assert isinstance(resource, Plugin)
@@ -174,7 +174,7 @@ def shown_plugin(shown: Shown, etag: str) -> dict[str, Any]:
         "status": shown.known.state(ref),
         **shown_sync(shown.known.sync(ref)),
         "created_at": timestamp(shown.created_at),
-        "etag": etag,
+        "etag": shown.etag,
         "type": spec.type,
         "position": _PLACES.get(spec.type),
         "config": spec.config,

@@ -14,7 +14,6 @@ from fluxgate_admin.http.answers import json_answer
 from fluxgate_admin.http.json_body import JsonRoute
 from fluxgate_admin.ids import public_id
 from fluxgate_admin.use_cases.cursors import cursor_of, read_cursor
-from fluxgate_admin.use_cases.documents import etag_of
 from fluxgate_admin.use_cases.objects import Query as ObjectQuery
 from fluxgate_admin.use_cases.objects import Shown
 from fluxgate_admin.v2.calls import (
@@ -85,7 +84,7 @@ async def list_plugins(
     listing = call.api.objects.list(call.principal, KIND, query)
     return json_answer(
         {
-            "data": [_shown(each) for each in listing.objects],
+            "data": [shown_plugin(each) for each in listing.objects],
             "has_more": listing.after is not None,
             "after": cursor_of(listing.after) if listing.after is not None else None,
             "execution_order": execution_order(),
@@ -122,7 +121,7 @@ async def create_plugin(body: PluginBody, call: WriteCall = _WRITES) -> Response
         labels = fields.get("labels") or {}
         outcome = await objects.create(call.principal, ref, spec, labels, pointers, call.options)
         headers = {"location": f"/v2/plugins/{public_id(ref)}"}
-        return changed_answer(call, outcome, _shown, done=201, headers=headers)
+        return changed_answer(call, outcome, shown_plugin, done=201, headers=headers)
 
     return await call.answer(perform)
 
@@ -142,7 +141,7 @@ async def get_plugin(
 ) -> Response:
     """One plugin."""
     shown = await call.api.objects.get(call.principal, KIND, id)
-    return read_answer(shown, _shown, if_none_match)
+    return read_answer(shown, shown_plugin, if_none_match)
 
 
 @router.put(
@@ -169,7 +168,7 @@ async def replace_plugin(
             call.options,
             lambda _: fields.get("labels") or {},
         )
-        return changed_answer(call, outcome, _shown)
+        return changed_answer(call, outcome, shown_plugin)
 
     return await call.answer(perform)
 
@@ -198,7 +197,7 @@ async def configure_plugin(
         outcome = await call.api.objects.update(
             call.principal, ref, lambda spec: config_spec(body, spec), call.options
         )
-        return changed_answer(call, outcome, _shown)
+        return changed_answer(call, outcome, shown_plugin)
 
     return await call.answer(perform)
 
@@ -243,10 +242,6 @@ async def delete_plugin(
     """Delete a plugin. Routes that name it stand in the way, unless forced."""
     ref = call.api.objects.find(call.principal, KIND, id)
     return await delete(call, ref, id, force=force)
-
-
-def _shown(shown: Shown) -> dict[str, Any]:
-    return shown_plugin(shown, etag_of(shown.resource))
 
 
 def _config(shown: Shown) -> dict[str, Any]:

@@ -114,7 +114,7 @@ class RoutePage(BaseModel):
     after: str | None = Field(description="The cursor of the next page, null on the last.")
 
 
-def shown_route(shown: Shown, health: UpstreamHealth, etag: str) -> dict[str, Any]:
+def shown_route(shown: Shown, health: UpstreamHealth) -> dict[str, Any]:
     """A route as lists and reads have it."""
     ref, resource = shown.ref, shown.resource
     assert isinstance(resource, Route)
@@ -126,7 +126,7 @@ def shown_route(shown: Shown, health: UpstreamHealth, etag: str) -> dict[str, An
         "status": shown.known.state(ref),
         **shown_sync(shown.known.sync(ref)),
         "created_at": timestamp(shown.created_at),
-        "etag": etag,
+        "etag": shown.etag,
         "managed_by": str(ref.source) if ref.source is not None else None,
         **shown_spec(resource),
         **({"labels": labels} if labels else {}),

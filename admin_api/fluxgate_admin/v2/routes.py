@@ -14,7 +14,6 @@ from fluxgate_admin.http.answers import json_answer
 from fluxgate_admin.http.json_body import JsonRoute
 from fluxgate_admin.ids import public_id
 from fluxgate_admin.use_cases.cursors import cursor_of, read_cursor
-from fluxgate_admin.use_cases.documents import etag_of
 from fluxgate_admin.use_cases.objects import Query as ObjectQuery
 from fluxgate_admin.use_cases.objects import Shown
 from fluxgate_admin.v2.calls import (
@@ -256,4 +255,4 @@ async def delete_route(
 def _shown(call: Call, shown: Shown) -> dict[str, Any]:
     route = shown.resource
     assert isinstance(route, Route)
-    return shown_route(shown, call.api.pools.health(route), etag_of(route))
+    return shown_route(shown, call.api.pools.health(route))

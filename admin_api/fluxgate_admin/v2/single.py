@@ -13,7 +13,6 @@ from fluxgate.resources import ObjectRef
 from fluxgate_admin.errors import NotFoundError, UnprocessableError
 from fluxgate_admin.http.answers import json_answer
 from fluxgate_admin.http.etags import matches_none, quoted
-from fluxgate_admin.use_cases.documents import etag_of
 from fluxgate_admin.use_cases.drafts import Outcome
 from fluxgate_admin.use_cases.objects import Shown
 from fluxgate_admin.v2.calls import WriteCall
@@ -28,7 +27,7 @@ Render = Callable[[Shown], dict[str, Any]]
 
 def read_answer(shown: Shown, render: Render, if_none_match: str | None) -> Response:
     """One object, or 304 for who has it already."""
-    etag = etag_of(shown.resource)
+    etag = shown.etag
     if matches_none(if_none_match, etag):
         return Response(status_code=304, headers={"etag": quoted(etag)})
     return json_answer(render(shown), headers={"etag": quoted(etag)})

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger("fluxgate.admin")
 _SCRIPTS = Path(__file__).parent / "migrations"
-_LOCK = 0x466C7578_6D6967
+LOCK = 0x466C7578_6D6967
 """Of PostgreSQL's advisory locks: "Fluxmig" in ASCII."""
 
 
@@ -98,7 +98,7 @@ async def _migrate(url: str, revision: str, *, upwards: bool, log: FilteringBoun
 def _run(connection: Connection, revision: str, upwards: bool) -> tuple[str, str]:
     postgresql = connection.dialect.name == "postgresql"
     if postgresql:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
     before = _revision(connection)
     config = _config(connection)
     if upwards:

@@ -246,6 +246,24 @@ async def test_all_observations_of_a_batch_are_kept_or_none(
     assert await told(history) == []
 
 
+async def test_changes_of_one_object_in_a_batch_follow_each_other(history: SqlHistory) -> None:
+    others = [seen(route(f"other-{each}")) for each in range(5)]
+    batch = [seen(A, "1"), *others, seen(B, "2"), seen(B, "3"), seen(C, "4"), seen(A, "1")]
+    outcomes = await history.keep(batch)
+    assert [each.verdict for each in outcomes[-4:]] == [
+        Verdict.KEPT,
+        Verdict.KNOWN,
+        Verdict.KEPT,
+        Verdict.OLDER,
+    ]
+    assert await told(history, HistoryQuery(ref=REF)) == [
+        (None, "/a", WATCH),
+        ("/a", "/b", WATCH),
+        ("/b", "/c", WATCH),
+    ]
+    assert len(await told(history)) == 8
+
+
 async def test_replicas_that_see_the_same_at_the_same_time_keep_it_once(
     database_place: DatabasePlace,
 ) -> None:

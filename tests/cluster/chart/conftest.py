@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from support.cluster import ControlPlane, OwnControlPlane
 from support.cluster_processes import ClusterProcesses
+from support.databases import postgres
 from support.helm import Helm
+
+__all__ = ["postgres"]
 
 
 def helm_of(plane: ControlPlane, folder: Path) -> Helm:

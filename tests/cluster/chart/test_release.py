@@ -14,7 +14,9 @@ import pytest
 from support.cluster import OwnControlPlane
 from support.helm import CHART, Helm, HelmError
 from support.jobs import JobRunner, running_jobs
+from support.postgres import Postgres
 
+from fluxgate_admin.db.migrate import head
 from fluxgate_operator.certificates.certificates import utc_now
 from fluxgate_operator.certificates.publishing import (
     WEBHOOK_KINDS,
@@ -218,3 +220,43 @@ def test_an_upgrade_stops_when_a_route_belongs_to_somebody_else(release: Release
         release.change("upgrade", routes={"hello": route("/theirs")})
     assert "foreign  hello" in release.jobs.runs[-1].output
     assert release.routes() == {"hello": "/mine"}
+
+
+def test_the_admin_apis_database_is_migrated_before_it_and_its_master_key_outlives_everything(
+    release: Release, postgres: Postgres
+) -> None:
+    url = postgres.new_database()
+    admin = {"enabled": True, "replicas": 2, "database": {"url": url}}
+
+    def master_key() -> str:
+        found = release.plane.kubectl(
+            *("get", "secret", "-n", NAMESPACE, "rel-fluxgate-admin-master-keys"),
+            *("-o", "jsonpath={.data.keys}"),
+        )
+        return b64decode(found).decode()
+
+    ran = release.change("install", admin=admin, bootstrap={"enabled": False})
+    assert ran == ["rel-fluxgate-admin-migration", "rel-fluxgate-crds"]
+    assert release.jobs.runs[0].output == f"at revision {head()}\n"
+    assert head() in postgres.dump(url)
+    first = master_key()
+
+    assert "rel-fluxgate-admin-migration" in release.change(
+        "upgrade", admin={**admin, "replicas": 3}, bootstrap={"enabled": False}
+    )
+    assert master_key() == first
+
+    release.run("uninstall", "rel")
+    assert release.objects() == {"secret/rel-fluxgate-admin-master-keys"}
+    # the next release of this name opens what the one before has sealed
+    release.change("install", admin=admin, bootstrap={"enabled": False})
+    assert master_key() == first
+
+
+def test_an_install_stops_when_the_database_cannot_be_migrated(release: Release) -> None:
+    nowhere = "postgresql+psycopg://fluxgate@127.0.0.1:1/fluxgate?connect_timeout=2"
+    with pytest.raises(HelmError, match="rel-fluxgate-admin-migration"):
+        release.change("install", admin={"enabled": True, "database": {"url": nowhere}})
+    (run,) = [each for each in release.jobs.runs if each.name.endswith("-migration")]
+    assert "cannot be used" in run.output
+    assert "Traceback" not in run.output

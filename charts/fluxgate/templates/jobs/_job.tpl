@@ -8,7 +8,8 @@ annotations:
 {{- end -}}
 
 {{/* A Job that runs `fluxgate`, and the ServiceAccount it runs as. A dict of
-     root, name, component, events, args, and catalog: whether it mounts the catalogues. */}}
+     root, name, component, events, args, catalog: whether it mounts the catalogues, env: a list of
+     variables, and token: false for a Job that asks the API server nothing. */}}
 {{- define "fluxgate.job" -}}
 {{- $root := .root -}}
 apiVersion: v1
@@ -16,6 +17,9 @@ kind: ServiceAccount
 metadata:
   {{- include "fluxgate.metadata" (list $root .component .name) | nindent 2 }}
   {{- include "fluxgate.hook" (list .events -10) | nindent 2 }}
+{{- if eq .token false }}
+automountServiceAccountToken: false
+{{- end }}
 ---
 apiVersion: batch/v1
 kind: Job
@@ -42,6 +46,10 @@ spec:
           {{- include "fluxgate.containerSecurity" $root | nindent 10 }}
           args:
             {{- toYaml .args | nindent 12 }}
+          {{- with .env }}
+          env:
+            {{- toYaml . | nindent 12 }}
+          {{- end }}
           resources:
             {{- toYaml $root.Values.jobs.resources | nindent 12 }}
           volumeMounts:

@@ -78,9 +78,16 @@ class Trials:
         self._known: OrderedDict[str, tuple[Resources, object, Trial]] = OrderedDict()
 
     async def prepare(self) -> None:
-        """Fill the caches with what is there, so that the first trial is as quick as the others."""
-        if (turn := self._current()) is not None:
+        """Fill the caches with what is there, so that the first trial is as quick as the others.
+
+        Never raises: the trials themselves say what is wrong.
+        """
+        if (turn := self._current()) is None:
+            return
+        try:
             await self._workbench.prepare(turn)
+        except Exception:  # noqa: BLE001 - see above
+            self._log.exception("preparing trials failed")
 
     async def try_out(self, proposals: Sequence[Proposal], *, seconds: float = 10.0) -> Trial:
         """What ``proposals`` would do, all together. Never raises for what they hold.

@@ -45,6 +45,12 @@ class Fleet:
         }
         return await self.admin.call("POST", f"/v2/routes{query}", body)
 
+    async def nodes(self) -> dict[str, str]:
+        """How far every node is, as the API says it."""
+        answer = await self.admin.call("GET", "/v2/nodes")
+        assert answer.status_code == 200, answer.text
+        return {each["id"]: each["sync_state"] for each in answer.json()["data"]}
+
     @staticmethod
     def has(envoy: EnvoyProcess, name: str) -> bool:
         """Whether an Envoy's route table holds a route."""
@@ -128,6 +134,11 @@ async def test_a_node_that_stands_still_makes_the_answer_pending_and_is_named(
         said = answer.json()
         assert said["sync_status"] == "pending"
         assert [each["node"] for each in said["pending_nodes"]] == ["two"], said
+        assert await fleet.nodes() == {
+            "standalone": "synced",
+            "two": "pending",
+            "three": "synced",
+        }
     finally:
         os.kill(stopped.pid, signal.SIGCONT)
 

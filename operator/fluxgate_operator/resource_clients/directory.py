@@ -174,7 +174,7 @@ class DirectoryResources:
                 raise ResourceConflictError(str(ref), f"is not at version {version} any more")
             if version != digest(wanted):
                 path = index.owners(ref)[0]
-                await asyncio.to_thread(self._edit, path, ref, wanted, version)
+                await asyncio.to_thread(self._edit, index, path, ref, wanted, version)
 
         return _one(await self._change(ref, write), ref)
 
@@ -188,8 +188,8 @@ class DirectoryResources:
             # the one that counts last: until then nothing has changed
             first, *others = index.owners(ref)
             for path in reversed(others):
-                await asyncio.to_thread(self._edit, path, ref, None, None)
-            await asyncio.to_thread(self._edit, first, ref, None, found)
+                await asyncio.to_thread(self._edit, index, path, ref, None, None)
+            await asyncio.to_thread(self._edit, index, first, ref, None, found)
 
         await self._change(ref, write)
 
@@ -229,11 +229,17 @@ class DirectoryResources:
         self._log.info("a write went on after its caller left", error=str(error or ""))
 
     def _edit(
-        self, path: Path, ref: ObjectRef, wanted: dict[str, Any] | None, version: str | None
+        self,
+        index: FolderIndex,
+        path: Path,
+        ref: ObjectRef,
+        wanted: dict[str, Any] | None,
+        version: str | None,
     ) -> None:
         """Have the file say ``wanted`` of ``ref``, or nothing, if it says ``version`` now. Blocks."""
         before = stamp_of(path)
-        text = read_text(read_bytes(path), is_json=path.suffix == ".json")
+        is_json = path.suffix == ".json"
+        text = read_text(read_bytes(path), is_json=is_json, remembered=index.parts(path))
         if ref not in text.objects:
             if text.problem:
                 raise DocumentError(f"{path} cannot be read: {text.problem}; repair it first")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -34,6 +34,7 @@ _TITLE = re.compile(r"\A(?:[ \t]*#[^\n]*\n)+[ \t]*\n")
 _JSON_INDENT = re.compile(r"\n( +)\S")
 
 Content = dict[str, Any]
+Contents = tuple[Content | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,13 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What stands between two markers. ``contents`` is None when it cannot be read."""
+    """What stands between two markers.
+
+    ``contents`` is None when it cannot be read; an item of it is None when JSON cannot say it.
+    """
 
     text: str
-    contents: tuple[Content, ...] | None
+    contents: Contents | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +78,10 @@ class FileText:
         Raises :class:`DocumentError`.
         """
         left, data = self, b""
+        known = {each.text: each.contents for each in self.parts if each.contents is not None}
         while ref in left.objects:  # a document that says the same again counts once this is gone
             data = left._with(left.objects[ref], ref, None)
-            left = read_text(data, is_json=self.is_json)
+            left = read_text(data, is_json=self.is_json, remembered=known)
         return data or None
 
     def _with(self, found: Found, ref: ObjectRef, wanted: Content | None) -> bytes:
@@ -99,8 +104,8 @@ class FileText:
 class Remembered(Protocol):
     """What is known of texts read before."""
 
-    def get(self, text: str, /) -> tuple[Content, ...] | None:
-        """The contents of a part with this very text."""
+    def get(self, text: str, /) -> Contents | None:
+        """The contents of a part with this very text; the same objects again."""
         ...
 
 
@@ -114,13 +119,10 @@ def read_text(data: bytes, *, is_json: bool, remembered: Remembered | None = Non
     objects: dict[ObjectRef, Found] = {}
     for at, part in enumerate(parts):
         for content in part.contents or ():
-            ref = identity(content)
-            if ref is None or ref in objects:
-                continue
-            if not is_plain(content):
-                problem = problem or f"{ref} holds what JSON cannot say"
-                continue
-            objects[ref] = Found(content, at)
+            if content is None:
+                problem = problem or "a document holds what JSON cannot say"
+            elif (ref := identity(content)) is not None and ref not in objects:
+                objects[ref] = Found(content, at)
     return FileText(objects, tuple(parts), problem, data.startswith(_BOM), is_json)
 
 
@@ -149,8 +151,12 @@ def adopted(current: Content, document: Content) -> Content:
     return result
 
 
-def is_plain(content: Content) -> bool:
-    """Whether a document can be said in JSON, and its labels and annotations are mappings."""
+def _plain(contents: Iterable[Content]) -> Contents:
+    return tuple(each if identity(each) is None or _is_plain(each) else None for each in contents)
+
+
+def _is_plain(content: Content) -> bool:
+    """Whether an object can be said in JSON, and its labels and annotations are mappings."""
     problems: list[FieldProblem] = []
     normal = normalise(content, "", problems)
     if problems or not isinstance(normal, dict):
@@ -166,12 +172,12 @@ def _yaml_parts(text: str, remembered: Remembered | None) -> tuple[list[Part], s
     line = 0
     for start, end in spans(text):
         part = text[start:end]
-        contents: tuple[Content, ...] | None = ()
+        contents: Contents | None = ()
         if not says_nothing(part):
             contents = remembered.get(part) if remembered is not None else None
             try:
                 if contents is None:
-                    contents = tuple(each.content for each in read_yaml(part, line))
+                    contents = _plain(each.content for each in read_yaml(part, line))
             except DocumentError as error:
                 contents, problem = None, problem or str(error)
         parts.append(Part(part, contents))
@@ -181,10 +187,9 @@ def _yaml_parts(text: str, remembered: Remembered | None) -> tuple[list[Part], s
 
 def _json_part(data: bytes, text: str) -> tuple[list[Part], str]:
     documents, errors = read_documents(data, is_json=True)
-    contents: tuple[Content, ...] = tuple(each.content for each in documents)
     if errors:
         return [Part(text, None)], str(errors[0])
-    return [Part(text, contents)], ""
+    return [Part(text, _plain(each.content for each in documents))], ""
 
 
 def _json_with(text: str, ref: ObjectRef, wanted: Content | None) -> str:

@@ -20,7 +20,7 @@ from fluxgate.resources import ObjectRef
 from fluxgate_operator.documents import MAX_FILE_BYTES
 from fluxgate_operator.providers.scan import Stamp, scan, stamp_of
 from fluxgate_operator.providers.watch import Changes, FolderWatch
-from fluxgate_operator.resource_clients.file_text import Content, FileText, read_text
+from fluxgate_operator.resource_clients.file_text import Content, Contents, FileText, read_text
 
 CREATED_AT = f"{OURS}created-at"
 """The annotation that keeps when an object was made; files have no such time of their own."""
@@ -32,7 +32,8 @@ class _File:
     stamp: Stamp | None
     digest: bytes
     objects: Mapping[ObjectRef, Stored]
-    parts: Mapping[str, tuple[Content, ...]]
+    parts: Mapping[str, Contents]
+    contents: Mapping[ObjectRef, Content]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,11 @@ class FolderIndex:
     def owners(self, ref: ObjectRef) -> tuple[Path, ...]:
         """The files that define an object; the first is the one that counts."""
         return self._owners.get(ref, ())
+
+    def parts(self, path: Path) -> Mapping[str, Contents]:
+        """What is known of the parts of a file, by their text."""
+        file = self._files.get(path)
+        return file.parts if file is not None else {}
 
     async def load(self) -> None:
         """Read everything. Raises ``OSError`` when the folder cannot be watched."""
@@ -171,20 +177,24 @@ def read_bytes(path: Path) -> bytes:
 def _file(path: Path, stamp: Stamp, data: bytes, old: _File | None) -> _File:
     found = hashlib.sha256(data).digest()
     if old is not None and old.digest == found:
-        return _File(stamp, found, old.objects, old.parts)
+        return _File(stamp, found, old.objects, old.parts, old.contents)
     text = read_text(
         data, is_json=path.suffix == ".json", remembered=old.parts if old is not None else None
     )
-    objects = dict(_stored(text, stamp))
+    objects = dict(_stored(text, stamp, old))
     if old is not None and text.problem:
         objects = {**old.objects, **objects}
-    several = len(text.parts) > 1
-    parts = {each.text: each.contents for each in text.parts if several and each.contents}
-    return _File(stamp, found, objects, parts)
+    if len(text.parts) < 2:
+        return _File(stamp, found, objects, {}, {})
+    parts = {each.text: each.contents for each in text.parts if each.contents}
+    return _File(stamp, found, objects, parts, {r: f.content for r, f in text.objects.items()})
 
 
-def _stored(text: FileText, stamp: Stamp) -> Iterator[tuple[ObjectRef, Stored]]:
+def _stored(text: FileText, stamp: Stamp, old: _File | None) -> Iterator[tuple[ObjectRef, Stored]]:
     for ref, found in text.objects.items():
+        if old is not None and old.contents.get(ref) is found.content:  # remembered
+            yield ref, old.objects[ref]
+            continue
         document = canonical(found.content)
         annotations = found.content["metadata"].get("annotations") or {}
         at = annotations.get(CREATED_AT)

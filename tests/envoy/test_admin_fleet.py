@@ -128,7 +128,7 @@ async def test_a_node_that_stands_still_makes_the_answer_pending_and_is_named(
     stopped = fleet.envoys["two"]
     os.kill(stopped.pid, signal.SIGSTOP)
     try:
-        answer = await fleet.create("late", echo.port, "?timeout=1")
+        answer = await fleet.create("late", echo.port, "?timeout=5")  # the other two have as long
 
         assert answer.status_code == 202, answer.text
         said = answer.json()

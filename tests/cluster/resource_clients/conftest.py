@@ -27,14 +27,14 @@ async def direct(control_plane: ControlPlane, namespace: str) -> AsyncIterator[K
 
 @pytest.fixture
 async def shaky(fault_proxy: FaultProxy, namespace: str) -> AsyncIterator[KubernetesResources]:
-    """The same through the proxy; it gives up a request after two seconds, and waits four for a busy server."""
+    """The same through the proxy; it gives up a request after five seconds, and waits ten for a busy server."""
     access = await load_access(fault_proxy.kubeconfig, None, {})
     async with KubernetesResources(
         access,
         structlog.get_logger(),
         namespaces=[namespace],
-        seconds=2.0,
-        patience=4.0,
+        seconds=5.0,
+        patience=10.0,
         watch=WatchSettings(lifetime=60, silence=SILENCE, longest_pause=0.5),
     ) as found:
         yield found

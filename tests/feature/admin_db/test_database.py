@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import stat
 import time
@@ -181,7 +182,7 @@ async def test_a_file_that_another_program_keeps_locked_is_unavailable_and_then_
 ) -> None:
     file = tmp_path / "admin.db"
     await migrate.upgrade(f"sqlite:///{file}")
-    async with Database(f"sqlite:///{file}", seconds=0.5) as database:
+    async with Database(f"sqlite:///{file}", seconds=2) as database:
         other = sqlite3.connect(file, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(UnavailableError):
@@ -218,21 +219,29 @@ async def test_a_server_that_ends_in_the_middle_of_a_write_takes_all_of_it_along
             session.add(answer())
 
 
+async def available(database: Database) -> None:
+    """Return when it answers in its time, which a busy machine may miss."""
+    async with asyncio.timeout(60):
+        while True:
+            with contextlib.suppress(UnavailableError):
+                return await database.check()
+
+
 async def test_a_server_that_stands_still_costs_a_caller_no_more_than_its_time(
     own_postgres: Postgres,
 ) -> None:
     url = own_postgres.new_database()
     async with Database(url, seconds=1) as database:
-        await database.check()
+        await available(database)
         own_postgres.pause()
         start = time.monotonic()
         with pytest.raises(UnavailableError):
             await database.check()
         waited = time.monotonic() - start
         own_postgres.resume()
-        await database.check()
+        await available(database)
     # one second, one more for psycopg to let go; it would wait eleven by itself
-    assert waited < 8
+    assert waited < 10
 
 
 async def test_a_write_that_was_announced_before_the_database_went_is_completed_after_it_is_back(

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from support.cluster import OwnControlPlane
+from support.statuses import until_said
 
 from fluxgate.api.parse import parse_object
 from fluxgate.errors import ResourceError
 from fluxgate_operator.kube.access import load_access
-from fluxgate_operator.kube.client import KubeClient
+from fluxgate_operator.kube.client import Document, KubeClient
 from fluxgate_operator.kube.errors import InvalidError
 from fluxgate_operator.kube.types import OUR_TYPES
 
@@ -54,10 +55,12 @@ async def test_stored_objects_that_became_invalid_stay_readable_and_can_be_told_
         await kube.create(UPSTREAMS, "default", upstream("coloured", {"colour": "red"}))
         own_control_plane.install_crds()
 
-        listed = {each["metadata"]["name"]: each for each in (await kube.list(UPSTREAMS)).items}
+        async def by_name() -> dict[str, Document]:
+            return {each["metadata"]["name"]: each for each in (await kube.list(UPSTREAMS)).items}
+
+        # a field that is gone is pruned when the object is read, once the new schema is in force
+        listed = await until_said(by_name, lambda found: "colour" not in found["coloured"]["spec"])
         assert set(listed) == {*names, "coloured"}
-        # a field that is gone is pruned when the object is read
-        assert "colour" not in listed["coloured"]["spec"]
         parse_object(listed["coloured"])
 
         for name, (_, path) in names.items():

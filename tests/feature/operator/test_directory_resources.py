@@ -7,6 +7,7 @@ import datetime as dt
 import fcntl
 import json
 import os
+import re
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
@@ -370,11 +371,31 @@ asyncio.run(main())
 """
 
 
+async def test_whoever_reads_while_it_is_written_sees_one_version_or_the_next(
+    client: DirectoryResources, folder: Path
+):
+    await client.create(backend("a", f"http://{'x' * 60}0.example.com"))
+    path = folder / "backends/default.a.yaml"
+    whole = re.compile(r"apiVersion: .*spec:\n  url: http://x{60}\d+\.example\.com\n", re.DOTALL)
+    writer = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", WRITER, str(folder), stdout=PIPE
+    )
+    assert writer.stdout is not None
+    try:
+        assert await writer.stdout.readline()
+        seen = {path.read_text() for _ in range(20_000)}
+    finally:
+        writer.kill()
+        await writer.communicate()
+    assert len(seen) > 10
+    assert [text for text in seen if not whole.fullmatch(text)] == []
+
+
 async def test_a_writer_that_is_killed_leaves_whole_files_and_no_lock(
     client: DirectoryResources, folder: Path
 ):
     await client.create(backend("a"))
-    for kills in range(5):
+    for kills in (0, 3):
         writer = await asyncio.create_subprocess_exec(
             sys.executable, "-c", WRITER, str(folder), stdout=PIPE
         )

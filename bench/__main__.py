@@ -4,6 +4,7 @@ python -m bench             everything, as in results.md (about 30 minutes)
 python -m bench --quick     smaller tables and shorter runs, printed only
 python -m bench lookup …    only the named parts: lookup pipeline propagation edits
                             chains (nginx, redis-server, `make tools`)
+                            admin
                             kubernetes statuses (a real API server: `make tools`)
 """
 
@@ -16,6 +17,7 @@ import sys
 from pathlib import Path
 
 from bench import (
+    admin,
     chains,
     disabled_filters,
     edits,
@@ -32,7 +34,7 @@ from bench.cluster import require_tools
 from bench.harness import BenchError, require
 from bench.limiter import require_limiter
 
-PARTS = ("lookup", "pipeline", "chains", "propagation", "edits", "kubernetes", "statuses")
+PARTS = ("lookup", "pipeline", "chains", "propagation", "edits", "admin", "kubernetes", "statuses")
 
 
 def main() -> int:
@@ -92,6 +94,9 @@ def _section(part: str, *, quick: bool) -> str:
         )
     if part == "edits":
         return report.edits(edits.run(edits=40 if quick else 200, table=100 if quick else 1_000))
+    if part == "admin":
+        sizes = (100, 1_000) if quick else admin.SIZES
+        return admin.report(admin.run(sizes, samples=20 if quick else 100, walks=1 if quick else 3))
     return _kubernetes(quick=quick) if part == "kubernetes" else _statuses(quick=quick)
 
 

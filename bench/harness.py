@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,10 +134,16 @@ def median(values: Sequence[float]) -> float:
 
 
 @contextlib.contextmanager
-def process(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A child process that is always ended, with its output in ``log``."""
+def process(
+    command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A child process that is always ended, with its output in ``log``.
+
+    It gets the variables of ``environment`` besides ours.
+    """
+    variables = {**os.environ, **(environment or {})}
     with log.open("wb") as sink:
-        child = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT)
+        child = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT, env=variables)
         try:
             yield child
         finally:
@@ -208,10 +214,11 @@ class RunningGateway:
         temporary.rename(path)
 
 
-def fluxgate(*arguments: str) -> str:
+def fluxgate(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
     """Run the command-line interface and return its standard output."""
     command = [sys.executable, "-m", "fluxgate_cli.main", *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    variables = {**os.environ, **(environment or {})}
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
     if result.returncode != 0:
         raise BenchError(f"{' '.join(arguments)}: exit {result.returncode}\n{result.stderr}")
     return result.stdout
@@ -219,9 +226,17 @@ def fluxgate(*arguments: str) -> str:
 
 @contextlib.contextmanager
 def gateway(
-    files: dict[str, list[object]], *, seconds: float = 180, xds_port: int = 0
+    files: dict[str, list[object]],
+    *,
+    seconds: float = 180,
+    xds_port: int = 0,
+    arguments: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[RunningGateway]:
-    """Start ``fluxgate run`` on ``files`` and yield it when everything is served."""
+    """Start ``fluxgate run`` on ``files`` and yield it when everything is served.
+
+    It gets ``arguments`` and ``environment`` besides.
+    """
     with tempfile.TemporaryDirectory(prefix="fluxgate-bench-") as scratch:
         folder = Path(scratch)
         config, state, port = folder / "config", folder / "state", free_port()
@@ -232,8 +247,9 @@ def gateway(
             *(sys.executable, "-m", "fluxgate_cli.main", "run"),
             *("--config", str(config), "--state-dir", str(state)),
             *("--http-port", str(port), "--envoy-concurrency", "1", "--xds-port", str(xds_port)),
+            *arguments,
         ]
-        with process(command, folder / "run.log") as child:
+        with process(command, folder / "run.log", environment) as child:
             try:
                 until(lambda: accepts(port) or child.poll() is not None, seconds, "the gateway")
                 running = RunningGateway(config, state, port, child.pid, _envoy_of(child.pid))

@@ -1,0 +1,255 @@
+"""(k) What the admin API takes: ``python -m bench.admin [routes ...]`` (100 and 10,000 unless told).
+
+``fluxgate run`` on a folder with one file a route, the admin API beside it, its database a SQLite file,
+Envoy with one worker. A client with one kept connection signs every write by its key, as
+applications do; the clock runs from before the signature until the answer is read.
+
+- A write is POST /v2/routes as the document has it: tried by Envoy, announced to history, written to the
+  folder, and answered when Envoy has proven that it serves it. The next request has to be served.
+- A page is GET /v2/routes with 100 routes and the health of what they send to; all pages of all routes.
+- A dry run is POST /v2/routes?dry_run=true of a route nobody has tried; then the same once more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import http.client
+import json
+import secrets
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import configs
+from bench.harness import BenchError, RunningGateway, fluxgate, free_port, gateway, static_envoy
+from bench.report import table, verdict
+from fluxgate.secret import SecretBytes
+from fluxgate_admin.auth.signature import SignedContent, sign
+
+SIZES = (100, 10_000)
+PAGE = 100
+GOAL_PAGE_P99 = 50.0
+GOAL_DRY_RUN_P50 = 300.0
+GOAL_CACHED_P50 = 20.0
+_PLENTY = "100000000"
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """What one kind of request took, in milliseconds and in order."""
+
+    routes: int
+    what: str
+    samples_ms: tuple[float, ...]
+
+    def quantile(self, q: float) -> float:
+        """The smallest sample that at least the share ``q`` of all samples does not exceed."""
+        ordered = sorted(self.samples_ms)
+        return ordered[min(len(ordered) - 1, max(0, round(q * len(ordered) + 0.499999) - 1))]
+
+
+class Client:
+    """Somebody with a key and its signing secret."""
+
+    def __init__(self, port: int, key: str, secret: str) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+        self._key, self._secret = key, SecretBytes(secret.encode())
+
+    def call(self, method: str, target: str, body: object = None) -> tuple[int, dict[str, Any]]:
+        """Status and body of the answer."""
+        content = b"" if body is None else json.dumps(body).encode()
+        headers = {"x-fluxgate-key": self._key}
+        if method != "GET":
+            path, _, query = target.partition("?")
+            signed = SignedContent(method, path, query, content)
+            nonce = secrets.token_urlsafe(16)
+            headers |= sign(self._secret, signed, int(time.time()), nonce).headers()
+            headers["content-type"] = "application/json"
+        self._connection.request(method, target, content or None, headers)
+        answer = self._connection.getresponse()
+        return answer.status, json.loads(answer.read())
+
+    def timed(
+        self, expected: int, method: str, target: str, body: object = None
+    ) -> tuple[float, dict[str, Any]]:
+        """Milliseconds, and the body of an answer that has to be the expected one."""
+        began = time.perf_counter()
+        status, answer = self.call(method, target, body)
+        took = (time.perf_counter() - began) * 1000
+        if status != expected:
+            raise BenchError(f"{method} {target} answered {status}: {answer}")
+        return took, answer
+
+
+class World:
+    """A gateway with so many routes, its admin API, and an upstream that answers."""
+
+    def __init__(self, running: RunningGateway, client: Client, up: int, routes: int) -> None:
+        self.running, self.client, self.up, self.routes = running, client, up, routes
+
+    def body(self, name: str) -> dict[str, Any]:
+        """A route as the document creates one."""
+        return {
+            "name": name,
+            "match": {"path": f"/api/v2/{name}/*", "methods": ["POST", "GET"]},
+            "upstream": f"http://127.0.0.1:{self.up}",
+        }
+
+    def writes(self, samples: int) -> Samples:
+        """New routes, each served by the request after its answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.running.port, timeout=5)
+        taken = []
+        for number in range(samples):
+            name = f"posted-{number:04d}"
+            took, answer = self.client.timed(201, "POST", "/v2/routes?timeout=60", self.body(name))
+            if answer["sync_status"] != "propagated_to_all_nodes":
+                raise BenchError(f"{name} is {answer['sync_status']}")
+            connection.request("GET", f"/api/v2/{name}/x")
+            served = connection.getresponse()
+            served.read()
+            if served.status != 200:
+                raise BenchError(f"{name} was answered with {served.status} after its 201")
+            taken.append(took)
+        connection.close()
+        return Samples(self.routes, "POST /v2/routes, proven", tuple(taken))
+
+    def pages(self, walks: int) -> Samples:
+        """Every page, again and again."""
+        taken = []
+        for _ in range(walks):
+            target, seen = f"/v2/routes?limit={PAGE}", 0
+            while target:
+                took, answer = self.client.timed(200, "GET", target)
+                taken.append(took)
+                seen += len(answer["data"])
+                more = answer["has_more"]
+                target = f"/v2/routes?limit={PAGE}&after={answer['after']}" if more else ""
+            if seen < self.routes:
+                raise BenchError(f"the pages hold {seen} of {self.routes} routes")
+        return Samples(self.routes, f"GET /v2/routes, {PAGE} a page", tuple(taken))
+
+    def dry_runs(self, samples: int) -> tuple[Samples, Samples]:
+        """Of what nobody has tried, and each once more."""
+        fresh, again = [], []
+        for number in range(samples):
+            body = self.body(f"tried-{number:04d}")
+            for taken in (fresh, again):
+                taken.append(self.client.timed(200, "POST", "/v2/routes?dry_run=true", body)[0])
+        return (
+            Samples(self.routes, "dry run", tuple(fresh)),
+            Samples(self.routes, "dry run, cached", tuple(again)),
+        )
+
+
+@contextmanager
+def world(routes: int) -> Iterator[World]:
+    """Start everything, with a first key."""
+    up, port = free_port(), free_port()
+    with tempfile.TemporaryDirectory(prefix="fluxgate-bench-") as scratch:
+        folder = Path(scratch)
+        environment = {
+            "FLUXGATE_ADMIN_MASTER_KEYS": base64.b64encode(secrets.token_bytes(32)).decode(),
+            "FLUXGATE_ADMIN_DATABASE": f"sqlite+aiosqlite:///{folder / 'admin.db'}",
+            # one client makes more calls here than anybody may
+            "FLUXGATE_ADMIN_LIMIT_READS": _PLENTY,
+            "FLUXGATE_ADMIN_LIMIT_WRITES": _PLENTY,
+        }
+        made = json.loads(
+            fluxgate("admin", "bootstrap", "--output", "json", environment=environment)
+        )
+        files: dict[str, list[object]] = {
+            "gateway.yaml": [configs.gateway_config(8080)],
+            "pool.yaml": [configs.upstream("pool", up)],
+        }
+        for number in range(routes):
+            name = f"r{number:05d}"
+            files[f"{name}.yaml"] = [configs.route(name, f"/api/v1/{name}", "pool")]
+        arguments = ("--admin-port", str(port))
+        with (
+            static_envoy(configs.answering_envoy(up), folder, up),
+            gateway(files, seconds=300, arguments=arguments, environment=environment) as running,
+        ):
+            client = Client(port, made["key"], made["signing_secret"])
+            _settle(client, routes)
+            yield World(running, client, up, routes)
+
+
+def _settle(client: Client, routes: int) -> None:
+    """Until everything that was there is in history: that is work of a first start."""
+    deadline = time.monotonic() + 180
+    while time.monotonic() < deadline:
+        _, answer = client.timed(200, "GET", "/v2/history?kind=Route&limit=1")
+        if answer["data"] and _recorded(client) >= routes:
+            return
+        time.sleep(0.2)
+    raise BenchError("history has not all routes after 180 s")
+
+
+def _recorded(client: Client) -> int:
+    """How many revisions there are: they are numbered from one."""
+    _, answer = client.timed(200, "GET", "/v2/history?limit=1")
+    return int(answer["data"][0]["revision"])
+
+
+def run(sizes: tuple[int, ...], *, samples: int, walks: int) -> list[Samples]:
+    """Measure every size."""
+    found: list[Samples] = []
+    for routes in sizes:
+        with world(routes) as present:
+            found += present.dry_runs(samples)
+            found.append(present.pages(walks if routes > PAGE else walks * 50))
+            found.append(present.writes(samples))
+    return found
+
+
+def report(results: list[Samples]) -> str:
+    """The table of ``results.md``."""
+    goals: dict[str, Callable[[Samples], str]] = {
+        "GET": lambda each: f"p99 {verdict(each.quantile(0.99), GOAL_PAGE_P99, ' ms')}",
+        "dry run": lambda each: f"p50 {verdict(each.quantile(0.5), GOAL_DRY_RUN_P50, ' ms')}",
+        "cached": lambda each: f"p50 {verdict(each.quantile(0.5), GOAL_CACHED_P50, ' ms')}",
+    }
+
+    def goal(each: Samples) -> str:
+        found = [name for name in ("cached", "dry run", "GET") if name in each.what]
+        return goals[found[0]](each) if found else ""
+
+    rows = [
+        (
+            f"{each.routes:,}",
+            each.what,
+            f"{len(each.samples_ms)}",
+            f"{statistics.fmean(each.samples_ms):.1f}",
+            f"{each.quantile(0.5):.1f}",
+            f"{each.quantile(0.99):.1f}",
+            f"{max(each.samples_ms):.1f}",
+            goal(each),
+        )
+        for each in results
+    ]
+    header = ("routes", "request", "samples", "mean ms", "p50", "p99", "max", "goal")
+    told = (
+        "\nSigned by a key, one client, one connection; SQLite. A write is tried by Envoy, kept in history, and\n"
+        "answered when Envoy has proven that it serves it.\n"
+    )
+    return "\n## (k) The admin API\n\n" + table(header, rows) + told
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sizes", nargs="*", type=int, default=SIZES)
+    parser.add_argument("--samples", type=int, default=100)
+    parser.add_argument("--walks", type=int, default=3)
+    given = parser.parse_args()
+    print(report(run(tuple(given.sizes), samples=given.samples, walks=given.walks)))
+
+
+if __name__ == "__main__":
+    main()

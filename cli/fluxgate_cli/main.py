@@ -22,6 +22,7 @@ from fluxgate_cli.commands import (
     dump,
     explain,
     history,
+    import_,
     nodes,
     plugins,
     request,
@@ -80,6 +81,7 @@ def create_app() -> typer.Typer:
     app.add_typer(config.create_app(), name="config")
     app.add_typer(history.create_app(), name="history")
     app.add_typer(nodes.create_app(), name="nodes")
+    app.add_typer(import_.create_app(), name="import")
     return app
 
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from fluxgate.ir import Gateway
 from fluxgate.translator import translate
 from fluxgate_cli import options
+from fluxgate_cli.admin_client.views import explained_by_api
 from fluxgate_cli.control import client
 from fluxgate_cli.control.models import CandidateView, ExplainReply, ExplainRequest, PolicyView
 from fluxgate_cli.errors import InvalidResourcesError, UsageError
@@ -31,12 +32,15 @@ def explain(
     config: options.OptionalConfigDir = None,
     gateway: Annotated[
         str | None,
-        typer.Option("--gateway", help="With --config: the GatewayConfig; by default the first."),
+        typer.Option(
+            "--gateway", help="With --config or --api: the GatewayConfig; by default the first."
+        ),
     ] = None,
     state_dir: options.StateDir = options.DEFAULT_STATE,
     show_all: Annotated[
         bool, typer.Option("--all", help="Show every route that was tried before, not the nearest.")
     ] = False,
+    api: options.OptionalApi = None,
     output: options.Output = OutputFormat.TABLE,
 ) -> None:
     """Say which route a request would take, and why each earlier one lost.
@@ -46,9 +50,12 @@ def explain(
       fluxgate explain GET /orders/7
       fluxgate explain POST http://api.example.com/orders -H 'apikey: flx_live_x'
       fluxgate explain GET /orders --config config/    without a running instance
+      fluxgate explain GET /orders --api prod          by the admin API of a context
     """  # noqa: D301 - click's mark of a paragraph to leave as it is
     request = _request(method, url, header or [])
-    if config is None:
+    if api is not None:
+        reply = explained_by_api(request, api, gateway)
+    elif config is None:
         reply = client.explain(state_dir, request)
     else:
         reply = explain_request(_gateway_of(config, gateway), request)

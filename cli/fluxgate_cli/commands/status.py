@@ -10,6 +10,7 @@ from rich.text import Text
 
 from fluxgate.api.v1alpha1 import KINDS
 from fluxgate_cli import options
+from fluxgate_cli.admin_client.views import status_by_api, waited_by_api
 from fluxgate_cli.control import client
 from fluxgate_cli.control.models import GatewayView, NodeView, StatusView, WaitReply, WaitRequest
 from fluxgate_cli.errors import NotReadyError, UsageError
@@ -36,6 +37,7 @@ def status(
     kind: Annotated[
         list[str] | None, typer.Option("--kind", help="Only objects of this kind; repeatable.")
     ] = None,
+    api: options.OptionalApi = None,
     output: options.Output = OutputFormat.TABLE,
 ) -> None:
     """Show what a running instance serves, and what it could not use.
@@ -46,13 +48,18 @@ def status(
       fluxgate status --all --kind route    every Route
       fluxgate status --wait --timeout 60   return when the files are served
       fluxgate status -o json               everything, for a program
+      fluxgate status --api prod            by the admin API of a context
     """  # noqa: D301 - click's mark of a paragraph to leave as it is
     kinds = _kinds(kind or ())
     if not wait:
-        _print(client.status(state_dir), output, kinds, show_all=show_all)
+        view = client.status(state_dir) if api is None else status_by_api(api)
+        _print(view, output, kinds, show_all=show_all)
         return
-    with progress(state_dir, timeout):
-        reply = client.wait(state_dir, WaitRequest(timeout=timeout))
+    if api is not None:
+        reply = waited_by_api(api, timeout)
+    else:
+        with progress(state_dir, timeout):
+            reply = client.wait(state_dir, WaitRequest(timeout=timeout))
     _print(reply.status, output, kinds, show_all=show_all)
     if not reply.served:
         raise NotReadyError(_missing(reply), "See the lag above, or wait longer: --timeout.")
@@ -77,9 +84,8 @@ def _kinds(names: Sequence[str]) -> frozenset[str]:
 
 def _missing(reply: WaitReply) -> str:
     nodes = ", ".join(reply.missing) or "no node is connected"
-    return (
-        f"revision {reply.revision} is not served everywhere after {reply.seconds:.1f} s: {nodes}"
-    )
+    what = f"revision {reply.revision}" if reply.revision else "the newest configuration"
+    return f"{what} is not served everywhere after {reply.seconds:.1f} s: {nodes}"
 
 
 def _print(

@@ -40,6 +40,11 @@ def validate(
             help="The folder is a part: gateways and objects it refers to may be elsewhere.",
         ),
     ] = False,
+    api: options.OptionalApi = None,
+    namespace: Annotated[
+        str | None,
+        typer.Option("--namespace", "-n", help="With --api: for objects that name none."),
+    ] = None,
     output: options.Output = OutputFormat.TABLE,
 ) -> None:
     """Check a folder with the models, the references and the real Envoy; change nothing.
@@ -50,14 +55,19 @@ def validate(
       fluxgate validate config/ -o json         the findings for a program
       fluxgate validate config/ --skip-envoy    where no Envoy is installed
       fluxgate validate routes/ --partial       one team's routes, without the rest
+      fluxgate validate routes/ --api prod      beside what the admin API of a context has
     """  # noqa: D301 - click's mark of a paragraph to leave as it is
     # Envoy's typed messages take 0.3 s to import, more than all other commands together
     from fluxgate_cli.checking import verify  # noqa: PLC0415
     from fluxgate_operator.envoy.validate import EnvoyValidator  # noqa: PLC0415
 
-    folder = load_folder(config)
-    validator = None if skip_envoy else EnvoyValidator(locate_envoy(os.environ, envoy))
-    result = asyncio.run(verify(folder, validator, partial=partial))
+    if api is not None:
+        from fluxgate_cli.declared.validating import validated_by_api  # noqa: PLC0415 - as above
+
+        result = validated_by_api(config, namespace, api)
+    else:
+        validator = None if skip_envoy else EnvoyValidator(locate_envoy(os.environ, envoy))
+        result = asyncio.run(verify(load_folder(config), validator, partial=partial))
     if output is OutputFormat.JSON:
         print_json(result)
     elif result.findings:

@@ -30,6 +30,7 @@ class Result:
     outcome: str
     message: str = ""
     problems: tuple[str, ...] = ()
+    by_envoy: bool = False
 
     @property
     def bad(self) -> bool:
@@ -45,6 +46,7 @@ class Applied:
     sync_status: str
     sync_message: str = ""
     pending: tuple[str, ...] = ()
+    checked_by_envoy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ def apply_steps(
         str(answer.get("sync_status") or ""),
         str(answer.get("sync_message") or ""),
         tuple(pending),
+        bool(answer.get("checked_by_envoy")),
     )
 
 
@@ -118,7 +121,8 @@ def _results(batch: Sequence[Step], answer: dict[str, Any]) -> Iterator[Result]:
         found = (*(shown.get("problems") or ()), *(shown.get("warnings") or ()))
         problems = tuple(map(_problem, found))
         message = "; ".join(problems) if shown.get("problems") else shown.get("message") or ""
-        yield Result(step, shown["outcome"], message, problems)
+        by_envoy = any(each.get("source") == "envoy" for each in found)
+        yield Result(step, shown["outcome"], message, problems, by_envoy)
 
 
 def _problem(shown: dict[str, Any]) -> str:

@@ -38,8 +38,10 @@ def planned(folder: Path, wishes: Wishes, namespace: str | None, name: str | Non
         return planned_by(api, folder, wishes, namespace)
 
 
-def planned_by(api: AdminApi, folder: Path, wishes: Wishes, namespace: str | None) -> Plan:
-    """As :func:`planned`, by an API that is connected."""
+def planned_by(
+    api: AdminApi, folder: Path, wishes: Wishes, namespace: str | None, *, quiet: bool = False
+) -> Plan:
+    """As :func:`planned`, by an API that is connected; ``quiet`` tells no problems of files."""
     check_set(wishes)
     declared = read_declared(folder, namespace or api.context.namespace or DEFAULT_NAMESPACE)
     label = None if wishes.set_name is None else f"{MANAGED_BY}={wishes.set_name}"
@@ -49,7 +51,8 @@ def planned_by(api: AdminApi, folder: Path, wishes: Wishes, namespace: str | Non
         say(f"objects of the set that this credential may not read stay as they are: {kinds}")
     for ref in declared.skipped:
         say(f"{ref} is left out: the API keeps objects of FluxGate's kinds alone")
-    say_problems(declared.problems)
+    if not quiet:
+        say_problems(declared.problems)
     steps = make_plan(declared.documents, found.objects, wishes, declared.places)
     return Plan(steps, declared, folder)
 

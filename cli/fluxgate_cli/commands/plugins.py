@@ -8,7 +8,7 @@ import typer
 
 from fluxgate_cli import options
 from fluxgate_cli.admin_client.completion import complete_ids
-from fluxgate_cli.commands.admin_routes import delete_one
+from fluxgate_cli.admin_client.route_commands import delete_one
 from fluxgate_cli.errors import EPILOG
 from fluxgate_cli.output import DataFormat, print_as, truth
 

@@ -11,7 +11,7 @@ import typer
 import yaml
 
 from fluxgate_cli import catalogs, cluster, options
-from fluxgate_cli.commands import admin_routes
+from fluxgate_cli.admin_client import route_commands
 from fluxgate_cli.errors import EPILOG, InvalidResourcesError, NotReadyError
 from fluxgate_cli.output import OutputFormat, print_data, print_json, print_table, say, truth
 
@@ -52,11 +52,11 @@ def create_app() -> typer.Typer:
     """The command group."""
     app = typer.Typer(help=_HELP, no_args_is_help=True, epilog=EPILOG)
     for name, command in (
-        ("list", admin_routes.list_),
-        ("get", admin_routes.get),
-        ("create", admin_routes.create),
-        ("update", admin_routes.update),
-        ("delete", admin_routes.delete),
+        ("list", route_commands.list_),
+        ("get", route_commands.get),
+        ("create", route_commands.create),
+        ("update", route_commands.update),
+        ("delete", route_commands.delete),
         ("reconcile", reconcile),
         ("check", check),
         ("export", export),

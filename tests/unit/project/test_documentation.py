@@ -139,7 +139,7 @@ def test_the_page_of_commands_names_every_metric() -> None:
 def test_every_command_has_a_row_in_the_page_of_commands() -> None:
     page = (DOCS / "cli.md").read_text()
     folder = ROOT / "cli" / "fluxgate_cli" / "commands"
-    commands = {path.stem.replace("_", "-") for path in folder.glob("[a-z]*.py")}
+    commands = {path.stem.rstrip("_").replace("_", "-") for path in folder.glob("[a-z]*.py")}
     assert {name for name in commands if not re.search(rf"^\| `{name}\b", page, re.MULTILINE)} == (
         set()
     )

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import sys
+import threading
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -108,6 +109,22 @@ async def test_the_time_it_was_made_outlives_every_change(client: DirectoryResou
     os.utime(folder / "backends/default.a.yaml", (0, 0))
     changed = await client.replace(backend("a", "http://b.example.com"), made.version)
     assert changed.created_at == "2024-05-06T12:00:00Z"
+
+
+async def test_bookkeeping_stays_when_the_users_annotations_change(
+    client: DirectoryResources, folder: Path
+):
+    kept = {
+        "kubectl.kubernetes.io/last-applied-configuration": "{}",
+        "gateway.fluxgate.io/created-at": "2023-01-02T03:04:05Z",
+    }
+    document = backend("a")
+    document["metadata"]["annotations"] = {**kept, "example.com/mine": "1"}
+    (folder / "a.yaml").write_text(yaml.safe_dump(document))
+    found = await client.get(ref("a"))
+    changed = await client.replace(backend("a"), found.version)
+    assert changed.created_at == found.created_at == "2023-01-02T03:04:05Z"
+    assert yaml.safe_load((folder / "a.yaml").read_text())["metadata"]["annotations"] == kept
 
 
 async def test_a_hand_written_object_is_as_old_as_its_file(
@@ -314,6 +331,51 @@ async def test_an_editor_that_saves_in_between_is_not_overwritten(
     await client.replace(backend("a", "http://mine.example.com"), found.version)
     urls = [each["spec"]["url"] for each in yaml.safe_load_all(path.read_text())]
     assert urls == ["http://mine.example.com", "http://theirs.example.com"]
+
+
+async def test_an_editor_that_saves_right_before_the_file_is_read_is_not_overwritten_either(
+    client: DirectoryResources, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = folder / "a.yaml"
+    path.write_text(yaml.safe_dump(backend("a")))
+    found = await client.get(ref("a"))
+    edit = client._edit
+    saves = iter(["http://theirs.example.com"])
+
+    def save_first(*args: object) -> None:
+        for url in saves:
+            path.write_text(yaml.safe_dump(backend("a", url)))
+        edit(*args)
+
+    monkeypatch.setattr(client, "_edit", save_first)
+    with pytest.raises(ResourceConflictError):
+        await client.replace(backend("a", "http://mine.example.com"), found.version)
+    assert "theirs" in path.read_text()
+
+
+async def test_a_write_whose_caller_leaves_keeps_its_turn_to_the_end(
+    client: DirectoryResources, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    write = client._writer.write
+    began, go_on = threading.Event(), threading.Event()
+
+    def slowly(*args: object) -> None:
+        began.set()
+        assert go_on.wait(30)
+        write(*args)
+
+    monkeypatch.setattr(client._writer, "write", slowly)
+    leaving = asyncio.create_task(client.create(backend("a")))
+    await asyncio.to_thread(began.wait)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    async with DirectoryResources(folder, structlog.get_logger(), lock_seconds=0.1) as other:
+        with pytest.raises(ResourceStoreUnavailableError, match="another writer"):
+            await other.create(backend("b"))
+        go_on.set()
+        await client.close()
+        assert [each.ref for each in await other.list("Backend")] == [ref("a")]
+        await other.create(backend("b"))
 
 
 async def test_everything_written_before_a_read_is_in_it(client: DirectoryResources, folder: Path):

@@ -200,6 +200,14 @@ def test_a_change_of_one_alias_does_not_show_at_the_other():
     assert result.startswith("# one pool for both\n")
 
 
+def test_a_text_that_would_say_something_else_is_not_taken():
+    """ruamel.yaml rounds this number when it writes it."""
+    text = "# a\nx:\n- y: 1\n  z: 2.225073858507e-311\n# b\nw: 1"
+    result = changed(text, lambda w: (w["x"][0].pop("y"), w.pop("w")))
+    assert content_of(result) == {"x": [{"z": 2.225073858507e-311}]}
+    assert {"# a", "# b"} <= set(result.splitlines())
+
+
 def test_a_merge_key_is_written_out_where_it_has_to_be():
     text = "base: &base {a: 1, b: 2}\nuser:\n  <<: *base\n  c: 3\n# last\nz: 1\n"
     result = changed(text, lambda w: w["user"].pop("a"))

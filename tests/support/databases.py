@@ -18,6 +18,10 @@ from fluxgate_admin.db.database import Database
 from support.postgres import Postgres
 
 
+PATIENCE = 30.0
+"""Seconds a transaction of a test may take: the machine may be busy."""
+
+
 @dataclass(frozen=True)
 class DatabasePlace:
     """Where a test's database is: ``postgres`` is its server, None for a file."""
@@ -97,5 +101,5 @@ def database_place(
 @pytest.fixture
 async def database(database_place: DatabasePlace) -> AsyncIterator[Database]:
     """An open database at the newest revision of the schema."""
-    async with Database(database_place.url) as opened:
+    async with Database(database_place.url, seconds=PATIENCE) as opened:
         yield opened

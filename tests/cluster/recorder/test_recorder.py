@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import structlog
 from support.cluster import ControlPlane
+from support.databases import PATIENCE
 from support.fault_proxy import FaultProxy
 from support.history import Clock, intent, path_of, route, told, until
 
@@ -77,7 +78,7 @@ def cluster(control_plane: ControlPlane, namespace: str) -> Cluster:
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
     url = f"sqlite:///{tmp_path}/admin.db"
     await migrate.upgrade(url)
-    async with Database(url) as opened:
+    async with Database(url, seconds=PATIENCE) as opened:
         yield opened
 
 
@@ -187,7 +188,7 @@ async def test_two_recorders_of_two_replicas_keep_each_change_once(
 ) -> None:
     expected = [f"/{number}" for number in range(15)]
     async with (
-        Database(f"sqlite:///{tmp_path}/admin.db") as other,
+        Database(f"sqlite:///{tmp_path}/admin.db", seconds=PATIENCE) as other,
         recording(control_plane.kubeconfig, cluster, database),
         recording(control_plane.kubeconfig, cluster, other),
     ):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from support.databases import DatabasePlace
+from support.databases import PATIENCE, DatabasePlace
 from support.history import START, Clock, intent, path_of, ref, route, stored, told
 
 from fluxgate.ports import ChangeType, ResourceChange, Stored
@@ -274,7 +274,7 @@ async def test_replicas_that_see_the_same_at_the_same_time_keep_it_once(
         for version, each in enumerate(paths, start=1):
             await history.keep([seen(each, str(version))])
 
-    replicas = [Database(database_place.url) for _ in range(3)]
+    replicas = [Database(database_place.url, seconds=PATIENCE) for _ in range(3)]
     await asyncio.gather(*(follow(each) for each in replicas))
     found = await told(SqlHistory(replicas[0], Clock()))
     assert [after for _, after, _ in found] == [path_of(each) for each in paths]

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from cryptography.fernet import Fernet
-from support.databases import DatabasePlace
+from support.databases import PATIENCE, DatabasePlace
 from support.history import Clock
 
 from fluxgate.secret import SecretBytes
@@ -71,7 +71,7 @@ async def test_a_request_that_is_being_worked_on_is_not_begun_again(store: SqlId
 async def test_of_many_at_once_over_two_replicas_exactly_one_is_worked_on(
     database_place: DatabasePlace, box: SecretBox, clock: Clock
 ) -> None:
-    replicas = [Database(database_place.url) for _ in range(2)]
+    replicas = [Database(database_place.url, seconds=PATIENCE) for _ in range(2)]
     stores = [SqlIdempotency(each, box, clock) for each in replicas] * 5
     claims = [each.claim(ME, KEY, ASKED) for each in stores]
     found = await asyncio.gather(*claims, return_exceptions=True)

@@ -12,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, func, inspect, select, text
-from support.databases import DatabasePlace
+from support.databases import PATIENCE, DatabasePlace
 from support.history import START, Clock, intent, route, stored, told, until
 from support.postgres import Postgres
 
@@ -169,7 +169,7 @@ async def test_several_replicas_may_migrate_at_once(empty_database: DatabasePlac
 async def test_replicas_wait_for_the_one_that_migrates(postgres: Postgres) -> None:
     url = postgres.new_database()
     waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-    async with Database(url) as database:
+    async with Database(url, seconds=PATIENCE) as database:
 
         async def both_wait() -> bool:
             async with database.reading() as session:
@@ -177,7 +177,7 @@ async def test_replicas_wait_for_the_one_that_migrates(postgres: Postgres) -> No
 
         async with database.writing(lock=migrate.LOCK):
             replicas = asyncio.gather(*(migrate.upgrade(url) for _ in range(2)))
-            await until(both_wait, "both wait", seconds=4)
+            await until(both_wait, "both wait", seconds=PATIENCE - 5)
             assert await tables(url) == set()
         await replicas
     assert await migrate.current(url) == migrate.head()

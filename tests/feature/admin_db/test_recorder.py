@@ -17,7 +17,7 @@ import pytest
 import structlog
 import yaml
 from structlog.testing import capture_logs
-from support.databases import DatabasePlace
+from support.databases import PATIENCE, DatabasePlace
 from support.history import START, Clock, intent, path_of, ref, route, stored, told, until
 from support.postgres import Postgres
 
@@ -69,7 +69,7 @@ class Process:
     @contextlib.asynccontextmanager
     async def running(self, *, records: bool = True) -> AsyncIterator[Process]:
         async with (
-            Database(self.url) as self.database,
+            Database(self.url, seconds=PATIENCE) as self.database,
             DirectoryResources(self.folder, LOG, now=self.clock) as self.resources,
         ):
             self.history = SqlHistory(self.database, self.clock)

@@ -67,6 +67,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     components["securitySchemes"] = SECURITY_SCHEMES
     for unused in ("HTTPValidationError", "ValidationError"):
         components.get("schemas", {}).pop(unused, None)
+    _close(components)
     for path, methods, route in operations(app):
         for method in methods:
             operation = made["paths"].get(path, {}).get(method.lower())
@@ -74,6 +75,18 @@ def _document(app: FastAPI) -> dict[str, Any]:
                 _secure(operation, required_scope(route))
                 _document_refusals(operation, path, method)
     return made
+
+
+def _close(schema: object) -> None:
+    """Keys that have to match a pattern: pydantic says which ones may be there, and not that no others may."""
+    if isinstance(schema, dict):
+        if "patternProperties" in schema:
+            schema.setdefault("additionalProperties", False)
+        for each in schema.values():
+            _close(each)
+    elif isinstance(schema, list):
+        for each in schema:
+            _close(each)
 
 
 def _document_refusals(operation: dict[str, Any], path: str, method: str) -> None:

@@ -129,7 +129,7 @@ Timeout = Annotated[
     float | SkipJsonSchema[None],
     Query(
         alias="timeout",
-        gt=0,
+        ge=0,
         le=LONGEST_WAIT,
         description="Seconds to wait; the server has a limit of its own.",
     ),
@@ -169,10 +169,10 @@ NamespaceQuery = Annotated[
     ),
 ]
 Labels = Annotated[
-    list[Annotated[str, Field(max_length=400)]] | SkipJsonSchema[None],
+    Annotated[list[Annotated[str, Field(max_length=400)]], Field(max_length=16)]
+    | SkipJsonSchema[None],
     Query(
         alias="label",
-        max_length=16,
         description="`key=value`, or `key` alone for any value; several have to hold together.",
     ),
 ]

@@ -130,7 +130,7 @@ async def list_history(
     call: Call = _READS,
     after: Annotated[
         str | SkipJsonSchema[None],
-        Query(pattern=r"^[1-9][0-9]{0,17}$", description="`after` of the page before."),
+        Query(pattern=r"^([1-9][0-9]{0,17})?$", description="`after` of the page before."),
     ] = None,
     limit: Limit = 50,
     kind: Annotated[Kind | SkipJsonSchema[None], Query(description="Only of this kind.")] = None,

@@ -17,7 +17,7 @@ from fluxgate.ports import ResourceClient
 from fluxgate.ports.resources import Document
 from fluxgate.resources import ObjectRef
 from fluxgate_admin.auth.scopes import ANY
-from fluxgate_admin.errors import InvalidRequestError
+from fluxgate_admin.errors import InvalidRequestError, UnprocessableError
 from fluxgate_admin.http.answers import json_answer
 from fluxgate_admin.http.etags import quoted
 from fluxgate_admin.http.json_body import JsonRoute
@@ -81,7 +81,7 @@ router = APIRouter(prefix="/v2", tags=["objects"], route_class=JsonRoute)
     "/objects",
     operation_id="list_objects",
     response_model=None,
-    responses=responses({200: answers(ObjectPage, "A page of objects of one kind.")}),
+    responses=responses({200: answers(ObjectPage, "A page of objects of one kind.")}, (422,)),
 )
 async def list_objects(
     kind: Annotated[Kind, Query(description="The kind, as documents spell it.")],
@@ -181,7 +181,7 @@ async def put_object(
     """Make an object be what the document says, whether it is there or not; takes the write scope of the kind."""
     ref = ObjectRef(kind, namespace, name)
     if body.ref != ref:
-        raise InvalidRequestError(f"The path names {ref}, the body {body.ref}.")
+        raise UnprocessableError(f"The path names {ref}, the body {body.ref}.", error="invalid")
 
     async def perform() -> Response:
         outcome = await call.api.objects.put(call.principal, body.plain(), Pointers(), call.options)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field
 
 from fluxgate.api.v1alpha1 import GatewayConfig
 from fluxgate.api.v1alpha1.base import ObjectName
@@ -81,15 +81,12 @@ class ValidateBody(BaseModel):
     )
     delete: Annotated[list[DeletionBody], Field(max_length=_MOST)] | None = None
 
-    @model_validator(mode="after")
-    def _something(self) -> Self:
-        if not (self.routes or self.plugins or self.config or self.objects or self.delete):
-            raise ValueError("say what to try: routes, plugins, config, objects or delete")
-        return self
-
 
 def drafts_of(body: ValidateBody, call: Call) -> list[MakeDraft]:
-    """One maker for each change, whose problems point into the whole body."""
+    """One maker for each change, whose problems point into the whole body.
+
+    Raises ``UnprocessableError`` when there is nothing to try.
+    """
     makers: list[MakeDraft] = []
     for index, route in enumerate(body.routes or ()):
         makers.append(_placed(pointer("routes", index), _route(route, call)))
@@ -101,6 +98,10 @@ def drafts_of(body: ValidateBody, call: Call) -> list[MakeDraft]:
         makers.append(_placed(pointer("objects", index), _document(document, call)))
     for index, deletion in enumerate(body.delete or ()):
         makers.append(_placed(pointer("delete", index), _deletion(deletion, call)))
+    if not makers:
+        raise UnprocessableError(
+            "Say what to try: routes, plugins, config, objects or delete.", error="invalid"
+        )
     return makers
 
 

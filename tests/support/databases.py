@@ -17,7 +17,6 @@ from fluxgate_admin.db import migrate
 from fluxgate_admin.db.database import Database
 from support.postgres import Postgres
 
-
 PATIENCE = 30.0
 """Seconds a transaction of a test may take: the machine may be busy."""
 

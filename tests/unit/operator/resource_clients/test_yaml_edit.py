@@ -198,6 +198,7 @@ def test_a_change_of_one_alias_does_not_show_at_the_other():
     result = changed(SHARED, lambda w: w["fallback"].update(weight=2))
     assert content_of(result)["primary"]["weight"] == 1
     assert result.startswith("# one pool for both\n")
+    assert "# the anchor\n" in result
 
 
 def test_a_text_that_would_say_something_else_is_not_taken():

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -55,11 +55,17 @@ class AdminServe:
             time.sleep(0.02)
         return found
 
-    def call(self, method: str, target: str, body: object = None) -> httpx.Response:
-        """One call by the first key; signed when it writes."""
+    def call(
+        self,
+        method: str,
+        target: str,
+        body: object = None,
+        more: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """One call by the first key, with ``more`` headers; signed when it writes."""
         path, _, query = target.partition("?")
         payload = b"" if body is None else json.dumps(body).encode()
-        headers = {"x-fluxgate-key": self.key}
+        headers = {"x-fluxgate-key": self.key, **(more or {})}
         if body is not None:
             headers["content-type"] = "application/json"
         if method != "GET":
@@ -90,9 +96,14 @@ def admin_serve(
     *options: str,
     database: str = "",
     insecure: bool = True,
+    first: dict[str, str] | None = None,
+    program: tuple[str, ...] = COMMAND,
     **environ: Any,
 ) -> Iterator[AdminServe]:
-    """Start ``fluxgate admin serve`` over one namespace, on free ports; SIGTERM at the end."""
+    """Start ``fluxgate admin serve`` over one namespace, on free ports; SIGTERM at the end.
+
+    ``first`` is the key of a database that has one; ``program`` is run in place of ``fluxgate``.
+    """
     with tempfile.TemporaryDirectory(prefix="admin-") as scratch:
         folder = Path(scratch)
         master_key = base64.b64encode(secrets.token_bytes(32)).decode()
@@ -102,9 +113,9 @@ def admin_serve(
             "FLUXGATE_ADMIN_MASTER_KEYS": master_key,
             **environ,
         }
-        first = bootstrap(variables)
+        first = first or bootstrap(variables)
         command = [
-            *(*COMMAND, "admin", "serve", "--kubeconfig", str(kubeconfig)),
+            *(*program, "admin", "serve", "--kubeconfig", str(kubeconfig)),
             *(("--insecure",) if insecure else ()),
             *("--namespace", namespace, "--watch-namespace", namespace, "--identity", "admin-0"),
             *("--admin-port", "0", "--http-port", "0"),

@@ -100,6 +100,7 @@ class FaultProxy:
         self._under_way: list[Seen] = []
         self._streams: list[_Stream] = []
         self._answers: list[_Answer] = []
+        self._losses: list[_Answer] = []
         self._flowing = asyncio.Event()
 
     def kubeconfig_at(self, path: Path, user: Mapping[str, object] | None = None) -> Path:
@@ -132,6 +133,10 @@ class FaultProxy:
         ``in_stream``: with 200 and a stream of one ERROR, as a watch of a too old version is.
         """
         self._call(self._add_answer(_Answer(code, retry_after, which, times, in_stream)))
+
+    def lose(self, which: Which = anything, times: int = 1) -> None:
+        """Let the next ``times`` matching requests through, and reset them in place of an answer."""
+        self._call(self._add_loss(_Answer(0, None, which, times)))
 
     def refuse(self) -> None:
         """Refuse connections, and reset the ones there are."""
@@ -243,12 +248,16 @@ class FaultProxy:
 
     async def _heal(self) -> None:
         self._answers.clear()
+        self._losses.clear()
         self._flowing.set()
         if self._site is None:
             await self._listen()
 
     async def _add_answer(self, answer: _Answer) -> None:
         self._answers.append(answer)
+
+    async def _add_loss(self, answer: _Answer) -> None:
+        self._losses.append(answer)
 
     async def _refuse(self) -> None:
         if self._site is not None:
@@ -286,7 +295,7 @@ class FaultProxy:
         seen = self._note(request)
         try:
             await self._flowing.wait()
-            if (answer := self._answer_for(seen)) is not None:
+            if (answer := _first(self._answers, seen)) is not None:
                 return _answered(answer)
             return await self._forward(request, seen)
         except aiohttp.ClientConnectorError:
@@ -311,14 +320,6 @@ class FaultProxy:
             self._changed.notify_all()
         return seen
 
-    def _answer_for(self, seen: Seen) -> _Answer | None:
-        for answer in self._answers:
-            if answer.left != 0 and answer.which(seen):
-                if answer.left is not None:
-                    answer.left -= 1
-                return answer
-        return None
-
     async def _forward(self, request: web.BaseRequest, seen: Seen) -> web.StreamResponse:
         headers = {k: v for k, v in request.headers.items() if k.lower() not in _HOP_BY_HOP}
         body = await request.read()
@@ -329,6 +330,10 @@ class FaultProxy:
             data=body or None,
             allow_redirects=False,
         ) as answer:
+            if _first(self._losses, seen) is not None and request.transport is not None:
+                await answer.read()
+                request.transport.abort()
+                return web.Response()  # nobody is there to read it
             kept = {k: v for k, v in answer.headers.items() if k.lower() not in _HOP_BY_HOP}
             response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=kept)
             await response.prepare(request)
@@ -369,6 +374,16 @@ class FaultProxy:
             for task in (injected, reading):
                 task.cancel()
             await asyncio.gather(injected, reading, return_exceptions=True)
+
+
+def _first(answers: list[_Answer], seen: Seen) -> _Answer | None:
+    """The first that is for this request; it has one time less left."""
+    for answer in answers:
+        if answer.left != 0 and answer.which(seen):
+            if answer.left is not None:
+                answer.left -= 1
+            return answer
+    return None
 
 
 def _status(code: int) -> dict[str, object]:

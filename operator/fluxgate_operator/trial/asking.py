@@ -129,7 +129,7 @@ def _findings(
 def _bootstrap(change: GatewayChange) -> bootstrap_v3.Bootstrap:
     """Changed routes in their tables, changed resources, and what those cannot do without."""
     kept: dict[tuple[str, str], SnapshotResource] = {}
-    waiting = list(change.resources)
+    waiting = [*change.resources, *_users_of_endpoints(change)]
     while waiting:
         resource = waiting.pop()
         if (key := (resource.type_url, resource.name)) in kept:
@@ -141,3 +141,16 @@ def _bootstrap(change: GatewayChange) -> bootstrap_v3.Bootstrap:
                 waiting.append(found)
     tables = tables_of(change.gateway, {id(route) for route in change.routes})
     return static_bootstrap(Snapshot.of((*kept.values(), *tables)))
+
+
+def _users_of_endpoints(change: GatewayChange) -> list[SnapshotResource]:
+    """A cluster for each pool whose endpoints change: without one, nobody looks at them."""
+    pools = {
+        (each.type_url, each.name) for each in change.resources if each.type_url == typeurl.ENDPOINT
+    }
+    found = []
+    for cluster in change.snapshot.of_type(typeurl.CLUSTER).values() if pools else ():
+        if not pools.isdisjoint(cluster.references):
+            pools -= cluster.references
+            found.append(cluster)
+    return found

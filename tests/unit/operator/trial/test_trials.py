@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterable
 
 import pytest
+from support.certificates import Authority
 from unit.operator.trial.stage import Stage, backend, made, ref_of, route
 
 from fluxgate.api.v1alpha1 import Resource
@@ -50,6 +51,52 @@ async def test_envoy_is_shown_what_changes_and_nothing_else() -> None:
     (shown,) = stage.judge.seen
     assert b"/new" in shown
     assert b"/old" not in shown
+
+
+async def test_envoy_is_shown_endpoints_that_change_without_any_route() -> None:
+    pool = made("Upstream", "pool", targets=[{"host": "10.1.1.1", "port": 80}])
+    document = route("a")
+    document["spec"]["backends"] = [{"kind": "Upstream", "name": "pool"}]
+    stage = Stage(pool, document)
+    stage.judge.words = [b"10.9.9.9"]
+
+    trial = await stage.attempt(
+        made("Upstream", "pool", targets=[{"host": "10.9.9.9", "port": 80}])
+    )
+
+    assert [each.pointer for each in trial.findings] == ["/spec/targets/0/host"]
+    assert b"/a" not in stage.judge.seen[0]
+
+
+async def test_envoy_is_shown_the_certificate_of_a_listener_that_changes() -> None:
+    pair = Authority().issue("app.example.com")
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/tls",
+        "metadata": {"name": "site"},
+        "stringData": {"tls.crt": pair.certificate.decode(), "tls.key": pair.key.decode()},
+    }
+
+    def serving(port: int) -> dict[str, object]:
+        tls = {"certificateRefs": [{"name": "site"}]}
+        listener = {
+            "name": "https",
+            "address": "127.0.0.1",
+            "port": port,
+            "protocol": "HTTPS",
+            "tls": tls,
+        }
+        return made("GatewayConfig", "main", listeners=[listener])
+
+    stage = Stage(secret, serving(8443), route("a"))
+
+    trial = await stage.attempt(serving(9443))
+
+    assert trial.ok, trial
+    (shown,) = stage.judge.seen
+    assert pair.certificate in shown
+    assert b"route/default/a" not in shown
 
 
 async def test_a_new_route_is_told_with_all_it_adds_to_envoy() -> None:
@@ -150,16 +197,26 @@ async def test_a_claim_that_another_route_has_is_refused() -> None:
 
 
 async def test_an_object_keeps_its_age_so_that_its_own_change_loses_no_claim() -> None:
-    elder, younger = route("z", "/same"), route("a", "/other")
+    elder, younger = route("z", "/same"), route("a", "/same")
     elder["metadata"]["creationTimestamp"] = "2024-01-01T00:00:00Z"
     younger["metadata"]["creationTimestamp"] = "2025-01-01T00:00:00Z"
     stage = Stage(elder, younger)
 
-    trial = await stage.attempt(route("z", "/same", priority=1))
+    trial = await stage.attempt(route("z", "/same", description="changed"))
 
-    assert trial.ok
-    taken = await stage.attempt(route("a", "/same"))
-    assert not taken.ok
+    assert trial.ok, trial.findings
+    assert not (await stage.attempt(route("a", "/same", description="changed"))).ok
+
+
+async def test_an_age_that_a_proposal_claims_does_not_count() -> None:
+    there, claimed = route("z", "/same"), route("a", "/same")
+    there["metadata"]["creationTimestamp"] = "2024-01-01T00:00:00Z"
+    claimed["metadata"]["creationTimestamp"] = "2001-01-01T00:00:00Z"
+    stage = Stage(there)
+
+    trial = await stage.attempt(claimed)
+
+    assert [each.ref for each in trial.findings] == [ObjectRef("Route", "default", "a")]
 
 
 async def test_who_suffers_without_having_been_proposed_is_named() -> None:

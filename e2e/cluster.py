@@ -48,6 +48,10 @@ class Cluster(Protocol):
         """What the API server was asked, as audit events; none where it writes no audit log."""
         ...
 
+    def exec(self, namespace: str, pod: str, container: str, *command: str) -> str:
+        """What a command in a container prints, as ``kubectl exec``; raises with what it says on stderr."""
+        ...
+
     def log(self, namespace: str, pod: str, container: str) -> str:
         """What a container has written."""
         ...

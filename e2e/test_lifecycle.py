@@ -9,6 +9,7 @@ from support.load import Load
 from support.rights import was_refused
 
 from e2e import exact_limits
+from e2e.admin_api import AdminApi
 from e2e.application import echo
 from e2e.manifests import route, text
 from e2e.waiting import eventually
@@ -16,6 +17,7 @@ from e2e.waiting import eventually
 CHART = str(Path(__file__).resolve().parents[1] / "charts" / "fluxgate")
 RELEASE, SYSTEM, TEAM = "shop", "shop-system", "team"
 GATEWAY, CONTROLLER = f"{RELEASE}-fluxgate-gateway", f"{RELEASE}-fluxgate-controller"
+ADMIN = f"{RELEASE}-fluxgate-admin"
 ROUTES = "routes.gateway.fluxgate.io"
 KINDS = {"apikeys", "backends", "gatewayconfigs", "plugins", "routes", "tenants", "upstreams"}
 
@@ -96,13 +98,15 @@ def pods(cluster, component):
     ]
 
 
+OURS = {f"system:serviceaccount:{SYSTEM}:{each}" for each in (CONTROLLER, ADMIN)}
+
+
 def refused(cluster):
-    """What the controller asked for and may not have."""
-    user = f"system:serviceaccount:{SYSTEM}:{CONTROLLER}"
+    """What the controller and the admin API asked for and may not have."""
     return [
         (each["verb"], each["requestURI"])
         for each in cluster.requests()
-        if each["user"].get("username", "") == user and was_refused(each)
+        if each["user"].get("username", "") in OURS and was_refused(each)
     ]
 
 
@@ -120,6 +124,13 @@ V1 = {
     "publicRoutes": catalog("public"),
     "gateway": {"config": exact_limits.gateway_config("Open")},
     "rateLimit": exact_limits.VALUES,
+    "admin": {"enabled": True, "limits": {"writes": 100}},
+}
+BY_HTTP = {
+    "name": "by-http",
+    "namespace": TEAM,
+    "match": {"path": "/by-http/*"},
+    "upstream": f"http://shop.{TEAM}.svc.cluster.local:8000",
 }
 V2 = {
     "routes": {"stays": declared("/stays"), "changes": declared("/new"), **LIMITED},
@@ -127,6 +138,7 @@ V2 = {
     "gateway": {"replicas": 3, "config": exact_limits.gateway_config("Closed")},
     "controller": {"logLevel": "debug"},
     "rateLimit": exact_limits.VALUES,
+    "admin": {"enabled": True, "limits": {"writes": 100}, "logLevel": "debug"},
 }
 
 
@@ -139,19 +151,65 @@ def test_a_release_is_installed_changed_broken_rolled_back_and_removed(cluster, 
         cluster.kubectl("apply", "-f", "-", stdin=text(route(TEAM, "mine", "/mine", "shop")))
         served(url, "/mine")
         envoys = exact_limits.Fleet(cluster, SYSTEM, f"{RELEASE}-fluxgate")
+        admin = AdminApi(cluster, SYSTEM, ADMIN)
+        written_by_http(cluster, admin, envoys)
         with Load(f"{url}/stays") as load:
             counted_together(envoys)
             uncounted(envoys, 200)
             upgraded(cluster, helm, url)
+            remembered(admin)
             uncounted(envoys, 503)
             broken(cluster, helm, url)
             helm("rollback", RELEASE, "1", "--wait", "--timeout=180s")
             served(url, "/stays", "/old", "/goes", "/public", "/mine")
             eventually("not /new", lambda: status_of(url, "/new") == 404)
+        remembered(admin)
         assert load.failed == {}
         assert load.total > 300
     assert refused(cluster) == []
     gone(cluster, helm, before)
+
+
+def written_by_http(cluster, admin, envoys):
+    """The admin API: the first key, a signed write, what kubectl wrote, and what a pod's token may."""
+    admin.bootstrap()
+    assert admin.refuses_a_second_bootstrap()
+    made = admin.call("POST", "/v2/routes?timeout=60", BY_HTTP)
+    assert (made.status_code, made.json()["sync_status"]) == (201, "propagated_to_all_nodes"), (
+        made.text
+    )
+    # the very next request to every Envoy
+    found = envoys.statuses("/by-http/now")
+    assert set(found) == {200}, found
+    cluster.kubectl("wait", "--for=condition=Programmed", f"{ROUTES}/by-http", "-n", TEAM)
+    listed = listed_routes(admin)
+    assert listed["by-http"]["id"] == made.json()["id"]
+    assert listed["mine"]["id"].startswith("rt_")
+    assert admin.call("GET", f"/v2/routes/{listed['mine']['id']}").json()["name"] == "mine"
+    token = admin.token_of(TEAM, "reader", "get", "list")
+    eventually("the token reads", lambda: "mine" in listed_routes(admin, token))
+    refusal = admin.call("POST", "/v2/routes", {**BY_HTTP, "name": "not-by-me"}, token)
+    assert (refusal.status_code, refusal.json()["error"]) == (403, "scope_mismatch"), refusal.text
+    admin.every_kind_is_written_read_and_deleted(TEAM)
+
+
+def listed_routes(admin, token=""):
+    """The routes of the team, by name."""
+    answer = admin.call("GET", f"/v2/routes?namespace={TEAM}&limit=500", token=token)
+    assert answer.status_code == 200, answer.text
+    return {each["name"]: each for each in answer.json()["data"]}
+
+
+def remembered(admin):
+    """After an upgrade or a rollback: its key opens it, and it knows who made the route."""
+
+    def do():
+        answer = admin.call("GET", f"/v2/history?kind=Route&namespace={TEAM}&name=by-http")
+        assert answer.status_code == 200, answer.text
+        return answer.json()["data"]
+
+    (revision,) = eventually("the history of before", do)
+    assert (revision["change"], revision["author"].partition(":")[0]) == ("created", "key")
 
 
 def counted_together(envoys):
@@ -212,10 +270,19 @@ def is_ready(pod):
 def gone(cluster, helm, before):
     """Nothing is left but definitions and what users made."""
     helm("uninstall", RELEASE, "--wait", "--timeout=180s")
+    state = {
+        ("Secret", SYSTEM, f"{ADMIN}-master-keys"),
+        ("PersistentVolumeClaim", SYSTEM, f"{ADMIN}-data"),
+    }
+    assert state <= everything(cluster)
+    of_admin = f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component=admin"
+    cluster.kubectl("delete", "secret,persistentvolumeclaim", "-n", SYSTEM, "-l", of_admin)
     kept = {
         *(("CustomResourceDefinition", "<none>", f"{each}.gateway.fluxgate.io") for each in KINDS),
         ("APIService", "<none>", "v1alpha1.gateway.fluxgate.io"),
         ("Route", TEAM, "mine"),
+        ("Route", TEAM, "by-http"),
+        *((kind, TEAM, "reader") for kind in ("ServiceAccount", "Role", "RoleBinding")),
     }
     eventually(
         "as before",
@@ -237,6 +304,7 @@ def test_a_namespaced_release_serves_what_it_watches_and_asks_for_nothing_else(c
         ingressClass={"enabled": False},
         webhooks={"enabled": False},
         routes={"home": declared("/home")},
+        admin={"enabled": True, "persistence": {"enabled": False}},
     )
     cluster.kubectl("create", "namespace", "elsewhere")
     elsewhere = route("elsewhere", "theirs", "/theirs", "shop")
@@ -250,6 +318,11 @@ def test_a_namespaced_release_serves_what_it_watches_and_asks_for_nothing_else(c
     assert daemon_set["status"]["numberReady"] == 1
     theirs = json.loads(cluster.kubectl("get", ROUTES, "-n", "elsewhere", "theirs", "-o", "json"))
     assert "status" not in theirs
+    admin = AdminApi(cluster, SYSTEM, ADMIN)
+    admin.bootstrap()
+    assert set(listed_routes(admin)) == {"by-http", "mine"}
+    seen = admin.call("GET", "/v2/routes").json()["data"]
+    assert {each["namespace"] for each in seen} == {SYSTEM, TEAM}
     of_cluster = cluster.kubectl(
         "get", "ingressclasses,mutatingwebhookconfigurations,validatingwebhookconfigurations"
     )
@@ -261,11 +334,10 @@ def test_a_namespaced_release_serves_what_it_watches_and_asks_for_nothing_else(c
 def refused_now(cluster):
     """Since the release before was removed, whose controllers lost their rights before they ended."""
     started = pods(cluster, "controller")[0]["metadata"]["creationTimestamp"]
-    user = f"system:serviceaccount:{SYSTEM}:{CONTROLLER}"
     return [
         (each["verb"], each["requestURI"])
         for each in cluster.requests()
-        if each["user"].get("username", "") == user
+        if each["user"].get("username", "") in OURS
         and each["requestReceivedTimestamp"] >= started
         and was_refused(each)
     ]

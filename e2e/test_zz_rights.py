@@ -11,7 +11,7 @@ import yaml
 from support.rights import Right, rules_for, unused_rights, was_refused
 
 CHART = Path(__file__).resolve().parents[1] / "charts" / "fluxgate"
-ACCOUNTS = ("controller", "crds", "routes", "routes-removal", "test")
+ACCOUNTS = ("admin", "controller", "crds", "routes", "routes-removal", "test")
 SCENARIOS = {
     f"e2e/test_{each}.py"
     for each in ("availability", "exposure", "ingress", "install", "kinds", "lifecycle", "routes")
@@ -40,7 +40,10 @@ def asked(request, cluster, release, requests_before):
 def rendered(cluster):
     """All objects of the chart, where OpenShift's Route is known."""
     done = subprocess.run(
-        ["helm", "template", "fluxgate", CHART, "--api-versions", f"{OPENSHIFT}/v1"],
+        [
+            *("helm", "template", "fluxgate", CHART, "--api-versions", f"{OPENSHIFT}/v1"),
+            *("--set", "admin.enabled=true"),
+        ],
         check=True,
         capture_output=True,
         text=True,

@@ -76,6 +76,10 @@ class KindCluster:
         """Kind's API server writes no audit log."""
         return []
 
+    def exec(self, namespace: str, pod: str, container: str, *command: str) -> str:
+        """By kubectl."""
+        return self.kubectl("exec", "-n", namespace, pod, "-c", container, "--", *command)
+
     def log(self, namespace: str, pod: str, container: str) -> str:
         """By kubectl."""
         return self.kubectl("logs", "-n", namespace, pod, "-c", container)

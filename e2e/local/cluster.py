@@ -31,6 +31,16 @@ IMAGE = "fluxgate"
 APPLICATION = "python"
 REDIS = "redis"
 T = TypeVar("T")
+_STORAGE = {
+    "apiVersion": "storage.k8s.io/v1",
+    "kind": "StorageClass",
+    "metadata": {
+        "name": "folders",
+        "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+    },
+    "provisioner": "kubernetes.io/host-path",
+}
+"""What a claim that names no class gets."""
 
 
 class LocalCluster:
@@ -126,6 +136,15 @@ class LocalCluster:
         """From the audit log."""
         return self.plane.audit_events()
 
+    def exec(self, namespace: str, pod: str, container: str, *command: str) -> str:
+        """By runc; there is no kubelet that ``kubectl exec`` could ask."""
+        run = self.node.run_of(namespace, pod)
+        (member,) = [each for each in run.members if each.spec["name"] == container]
+        code, output, errors = self._run(member.container.output(command, 60.0))
+        if code != 0:
+            raise RuntimeError(f"{' '.join(command)}: {errors.strip()}")
+        return str(output)
+
     def log(self, namespace: str, pod: str, container: str) -> str:
         """From the file the container writes to."""
         return self.node.log(namespace, pod, container)
@@ -171,8 +190,10 @@ def local_cluster(
                 APPLICATION: python_image(),
                 REDIS: redis_image(),
             }
+            plane.kubectl("apply", "-f", "-", stdin=json.dumps(_STORAGE))
             with _node(plane, network, scratch / "node", images) as (node, run):
                 yield LocalCluster(plane, node, run, scratch / "programs")
+            _forget_volumes(plane)
     finally:
         network.destroy()
 
@@ -209,6 +230,12 @@ def _node(
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+def _forget_volumes(plane: OwnControlPlane) -> None:
+    """The folders of claims that are still there at the end."""
+    for each in json.loads(plane.kubectl("get", "persistentvolumes", "-o", "json"))["items"]:
+        shutil.rmtree(each["spec"]["hostPath"]["path"], ignore_errors=True)
 
 
 def _free_subnet() -> IPv4Network:

@@ -24,7 +24,12 @@ _CONTROLLERS = (
     "ttl-after-finished-controller",
     "endpointslice-controller",
     "disruption-controller",
+    "persistentvolume-binder-controller",
+    "persistentvolumeclaim-protection-controller",
+    "persistentvolume-protection-controller",
 )
+# folders of this machine as volumes, below /tmp/hostpath_pv
+_CONTROLLER_FLAGS = ("--enable-hostpath-provisioner=true",)
 
 
 @contextmanager
@@ -33,7 +38,12 @@ def control_plane(
 ) -> Iterator[OwnControlPlane]:
     """An API server on ``address``, where pods reach it, and its controllers. Without CRDs of ours."""
     processes = ClusterProcesses(
-        binaries, folder, address=address, flags=_FLAGS, controllers=_CONTROLLERS
+        binaries,
+        folder,
+        address=address,
+        flags=_FLAGS,
+        controllers=_CONTROLLERS,
+        controller_flags=_CONTROLLER_FLAGS,
     )
     try:
         processes.start()

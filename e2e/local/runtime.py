@@ -75,6 +75,23 @@ class Container:
             await process.wait()
             return 124
 
+    async def output(self, command: Sequence[str], seconds: float) -> tuple[int, str, str]:
+        """The exit code of a command inside, and what it wrote to standard output and standard error."""
+        process = await asyncio.create_subprocess_exec(
+            RUNC,
+            "--root",
+            str(self._state),
+            "exec",
+            self._identity,
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(seconds):
+            output, errors = await process.communicate()
+        return process.returncode or 0, output.decode(), errors.decode()
+
     async def kill(self, number: signal.Signals) -> None:
         """Send a signal to its first process."""
         if self.running:

@@ -1,7 +1,8 @@
-"""A pod's volumes as folders: emptyDir, ConfigMap, Secret, and projected ones with bound tokens."""
+"""A pod's volumes as folders: emptyDir, ConfigMap, Secret, claims, and projected ones with bound tokens."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,9 @@ from e2e.local.oci import Mount
 from fluxgate_operator.kube.client import Document, KubeClient
 from fluxgate_operator.kube.errors import NotFoundError
 from fluxgate_operator.kube.types import CONFIG_MAPS, SECRETS, KubeType
+
+CLAIMS = KubeType("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
+VOLUMES = KubeType("", "v1", "persistentvolumes", "PersistentVolume", namespaced=False)
 
 
 class NamespaceLookup(Lookup):
@@ -40,10 +44,14 @@ class Volumes:
         self._address = address
         self._root = root
         self._lookup = NamespaceLookup(client, pod["metadata"]["namespace"])
+        self._claimed: dict[str, Path] = {}
 
     async def create(self) -> None:
         """Make and fill all of them. Raises ``LookupError`` while a source is missing."""
         for volume in self._pod["spec"].get("volumes", ()):
+            if "persistentVolumeClaim" in volume:
+                self._claimed[volume["name"]] = await self._claim(volume["persistentVolumeClaim"])
+                continue
             folder = self._folder(volume["name"])
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o777 if "emptyDir" in volume else 0o755)
@@ -59,6 +67,7 @@ class Volumes:
     def mounts(self, container: Mapping[str, Any]) -> list[Mount]:
         """Where the container sees them."""
         writable = {v["name"] for v in self._pod["spec"].get("volumes", ()) if "emptyDir" in v}
+        writable |= self._claimed.keys()
         return [
             Mount(
                 mount["mountPath"],
@@ -73,7 +82,21 @@ class Volumes:
         shutil.rmtree(self._root, ignore_errors=True)
 
     def _folder(self, name: str) -> Path:
-        return self._root / name
+        return self._claimed.get(name) or self._root / name
+
+    async def _claim(self, source: Mapping[str, Any]) -> Path:
+        """The folder behind a claim. It is root's, and of the pod's fsGroup if it has one."""
+        name, namespace = source["claimName"], self._pod["metadata"]["namespace"]
+        try:
+            claim = await self._client.get(CLAIMS, namespace, name)
+        except NotFoundError:
+            raise LookupError(f"the claim {name} is not there") from None
+        if claim.get("status", {}).get("phase") != "Bound":
+            raise LookupError(f"the claim {name} is not bound")
+        volume = await self._client.get(VOLUMES, None, claim["spec"]["volumeName"])
+        folder = Path(volume["spec"]["hostPath"]["path"])
+        _hand_over(folder, self._pod["spec"].get("securityContext", {}).get("fsGroup"))
+        return folder
 
     async def _content(self, volume: Mapping[str, Any]) -> dict[str, bytes] | None:
         if "configMap" in volume:
@@ -142,6 +165,12 @@ class Volumes:
         path = f"/api/v1/namespaces/{metadata['namespace']}/serviceaccounts/{account}/token"
         answer = await self._client.request("POST", path, body=request)
         return {source["path"]: answer["status"]["token"].encode()}
+
+
+def _hand_over(folder: Path, group: int | None) -> None:
+    """As the kubelet does with a volume: a pod that names no group cannot write what is root's."""
+    os.chown(folder, 0, group or 0)
+    folder.chmod(0o755 if group is None else 0o2775)
 
 
 def _write(folder: Path, content: Mapping[str, bytes]) -> None:

@@ -95,7 +95,8 @@ class Child:
 class ClusterProcesses:
     """One etcd, one API server and perhaps a controller manager, over ``folder``.
 
-    The API server listens on ``address``; ``flags`` are added to its own.
+    The API server listens on ``address``; ``flags`` are added to its own, ``controller_flags`` to the
+    controller manager's.
     """
 
     def __init__(
@@ -106,9 +107,11 @@ class ClusterProcesses:
         address: str = LOOPBACK,
         flags: Sequence[str] = (),
         controllers: Sequence[str] = CONTROLLERS,
+        controller_flags: Sequence[str] = (),
     ) -> None:
         self._binaries = binaries
         self._address, self._flags, self._controllers = address, flags, controllers
+        self._controller_flags = controller_flags
         self._port = ReservedPort(address)
         self.url = f"https://{address}:{self._port.number}"
         self.files: ClusterFiles = write_files(folder, self.url, address)
@@ -169,6 +172,7 @@ class ClusterProcesses:
                 f"--service-account-private-key-file={self._folder / 'sa.key'}",
                 "--leader-elect=false",
                 "--secure-port=0",
+                *self._controller_flags,
             ],
             self._folder / "kube-controller-manager.log",
         )

@@ -6,6 +6,9 @@ import re
 
 from fluxgate_admin.errors import InvalidRequestError
 
+_ONE = r'(\*|(W/)?"[\x21\x23-\x7e]*")'
+ETAGS = rf"^{_ONE}( ?, ?{_ONE})*$"
+"""What ``If-Match`` and ``If-None-Match`` look like, for schemas."""
 _ENTRY = re.compile(r'\s*(?:(W/)?"([\x21\x23-\x7e]*)"|(\*))\s*(?:,|$)')
 _MOST = 32
 

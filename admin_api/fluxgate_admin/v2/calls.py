@@ -9,14 +9,14 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends, Header, Query, Request
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.params import ParamTypes
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
 
 from fluxgate_admin.errors import InvalidRequestError
 from fluxgate_admin.http.authentication import Require
 from fluxgate_admin.http.context import RequestContext, context_of
-from fluxgate_admin.http.etags import read_if_match
+from fluxgate_admin.http.etags import ETAGS, read_if_match
 from fluxgate_admin.http.idempotency import Idempotency
 from fluxgate_admin.principal import Principal
 from fluxgate_admin.settings import AdminSettings
@@ -126,13 +126,8 @@ Wait = Annotated[
     Query(description="`all` answers when every node serves the change, or after `timeout`."),
 ]
 Timeout = Annotated[
-    float | SkipJsonSchema[None],
-    Query(
-        alias="timeout",
-        ge=0,
-        le=LONGEST_WAIT,
-        description="Seconds to wait; the server has a limit of its own.",
-    ),
+    Annotated[float, Field(ge=0, le=LONGEST_WAIT)] | SkipJsonSchema[None],
+    Query(alias="timeout", description="Seconds to wait; the server has a limit of its own."),
 ]
 Reason = Annotated[
     str,
@@ -143,30 +138,28 @@ Reason = Annotated[
         examples=["ticket 4711"],
     ),
 ]
+Etags = Annotated[str, StringConstraints(pattern=ETAGS, max_length=4096)]
 IfMatch = Annotated[
-    str | SkipJsonSchema[None],
-    Header(description="Only if the object is still this version: its ETag, or `*` for any."),
+    Etags | SkipJsonSchema[None],
+    Header(
+        description="Only if the object is still this version: its ETag, or `*` for any.",
+        examples=["*"],
+    ),
 ]
 IdempotencyKey = Annotated[
-    str | SkipJsonSchema[None],
-    Header(
-        pattern=r"^[\x21-\x7e]{1,255}$",
-        description="The same key with the same request makes the change once, for a day.",
-    ),
+    Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$")] | SkipJsonSchema[None],
+    Header(description="The same key with the same request makes the change once, for a day."),
 ]
 Limit = Annotated[int, Query(ge=1, le=500, description="How many at most.")]
 After = Annotated[
-    str | SkipJsonSchema[None],
-    Query(max_length=1024, description="Where the page begins: `after` of the page before."),
+    Annotated[str, StringConstraints(max_length=1024)] | SkipJsonSchema[None],
+    Query(description="Where the page begins: `after` of the page before."),
 ]
 Force = Annotated[Flag, Query(description="Also when others use it; they are then served without.")]
 NamespaceQuery = Annotated[
-    str | SkipJsonSchema[None],
-    Query(
-        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
-        max_length=63,
-        description="Only of this namespace.",
-    ),
+    Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+    | SkipJsonSchema[None],
+    Query(description="Only of this namespace."),
 ]
 Labels = Annotated[
     Annotated[list[Annotated[str, Field(max_length=400)]], Field(max_length=16)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Path, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
 
@@ -129,8 +129,8 @@ class RollbackShape(BaseModel):
 async def list_history(
     call: Call = _READS,
     after: Annotated[
-        str | SkipJsonSchema[None],
-        Query(pattern=r"^([1-9][0-9]{0,17})?$", description="`after` of the page before."),
+        Annotated[str, StringConstraints(pattern=r"^([1-9][0-9]{0,17})?$")] | SkipJsonSchema[None],
+        Query(description="`after` of the page before."),
     ] = None,
     limit: Limit = 50,
     kind: Annotated[Kind | SkipJsonSchema[None], Query(description="Only of this kind.")] = None,

@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
 
@@ -64,8 +64,8 @@ class NodePage(BaseModel):
 async def list_nodes(
     call: Call = _READS,
     after: Annotated[
-        str | SkipJsonSchema[None],
-        Query(max_length=1024, description="`after` of the page before."),
+        Annotated[str, StringConstraints(max_length=1024)] | SkipJsonSchema[None],
+        Query(description="`after` of the page before."),
     ] = None,
     limit: Limit = 100,
     gateway: Annotated[

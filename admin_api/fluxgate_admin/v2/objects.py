@@ -17,7 +17,7 @@ from fluxgate.ports import ResourceClient
 from fluxgate.ports.resources import Document
 from fluxgate.resources import ObjectRef
 from fluxgate_admin.auth.scopes import ANY
-from fluxgate_admin.errors import InvalidRequestError, UnprocessableError
+from fluxgate_admin.errors import UnprocessableError
 from fluxgate_admin.http.answers import json_answer
 from fluxgate_admin.http.etags import quoted
 from fluxgate_admin.http.json_body import JsonRoute
@@ -128,7 +128,9 @@ async def apply_objects(
     One that is refused never stops the others. All are tried together, and proven once at the end.
     """
     if call.options.if_match is not None:
-        raise InvalidRequestError("If-Match: a batch has an `etag` for each of its objects.")
+        raise UnprocessableError(
+            "If-Match: a batch has an `etag` for each of its objects.", error="invalid"
+        )
     options = replace(call.options, force=force)
 
     async def perform() -> Response:

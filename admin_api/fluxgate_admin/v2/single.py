@@ -15,11 +15,15 @@ from fluxgate_admin.http.answers import json_answer
 from fluxgate_admin.http.etags import matches_none, quoted
 from fluxgate_admin.use_cases.drafts import Outcome
 from fluxgate_admin.use_cases.objects import Shown
-from fluxgate_admin.v2.calls import WriteCall
+from fluxgate_admin.v2.calls import Etags, WriteCall
 from fluxgate_admin.v2.rendering import shown_sync, shown_warnings, write_answer
 
 IfNoneMatch = Annotated[
-    str | SkipJsonSchema[None], Header(description="304 when the object is still this version.")
+    Etags | SkipJsonSchema[None],
+    Header(
+        description="304 when the object is still this version.",
+        examples=['"0f3c7a1e9b2d4c55"'],
+    ),
 ]
 NOT_MODIFIED = {"description": "It is still the version of If-None-Match."}
 Render = Callable[[Shown], dict[str, Any]]

@@ -1,0 +1,143 @@
+"""The OpenAPI document says what the API does: who may, what is taken, and every answer there is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from support.admin_gateway import AdminRun, running_admin
+
+from fluxgate_admin.auth.scopes import ANY, PUBLIC, known
+
+pytestmark = [pytest.mark.envoy, pytest.mark.asyncio(loop_scope="module")]
+HERE = Path(__file__).parent
+Operation = tuple[str, str, dict[str, Any]]
+
+OPEN_TO_EVERYBODY = {"healthz", "readyz", "issue_token", "get_jwks"}
+OF_ANYBODY_WITH_A_CREDENTIAL = {"who_am_i", "rotate_credential"}
+BY_THE_SCOPES_OF_KINDS = {
+    "list_objects",
+    "get_object",
+    "put_object",
+    "delete_object",
+    "apply_objects",
+}
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def admin(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AdminRun]:
+    async with running_admin(tmp_path_factory.mktemp("admin"), {}, wait=5.0) as run:
+        yield run
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def document(admin: AdminRun) -> dict[str, Any]:
+    found: dict[str, Any] = (await admin.client.get("/openapi.json")).json()
+    return found
+
+
+def operations(document: dict[str, Any]) -> Iterator[Operation]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield method, path, operation
+
+
+async def test_every_operation_declares_its_scope_and_how_callers_prove_who_they_are(
+    document: dict[str, Any],
+) -> None:
+    assert document["openapi"].startswith("3.1")
+    for method, path, operation in operations(document):
+        name, scope = operation["operationId"], operation["x-required-scope"]
+        where = f"{method} {path}"
+        if name in OPEN_TO_EVERYBODY:
+            assert (scope, operation["security"]) == (PUBLIC, []), where
+        elif name in OF_ANYBODY_WITH_A_CREDENTIAL | BY_THE_SCOPES_OF_KINDS:
+            assert scope == ANY, where
+        else:
+            assert known(scope), where
+        if scope != PUBLIC:
+            assert {tuple(each) for each in operation["security"]} == {
+                ("key",),
+                ("bearer",),
+                ("oauth",),
+            }, where
+
+
+async def test_who_lacks_the_scope_of_an_operation_is_refused_by_it(
+    admin: AdminRun, document: dict[str, Any]
+) -> None:
+    key = await admin.key_for("audit:read")
+    for method, path, operation in operations(document):
+        scope = operation["x-required-scope"]
+        if scope in (PUBLIC, ANY):
+            continue
+        url = path.replace("{revision}", "1").replace("{id}", "rt_a")
+        answer = await admin.client.request(method, url, headers={"x-fluxgate-key": key})
+        assert answer.status_code == 403, (method, path, answer.text)
+        assert answer.json()["error"] == "scope_mismatch"
+        assert answer.json()["scope"] == scope
+        nobody = await admin.client.request(method, url)
+        assert nobody.status_code == 401, (method, path)
+
+
+async def test_objects_take_the_scope_of_their_kind(admin: AdminRun) -> None:
+    key = await admin.key_for("routes:read")
+    assert (await admin.call("GET", "/v2/objects?kind=Route", key=key)).status_code == 200
+    for kind, scope in (("Plugin", "plugins:read"), ("GatewayConfig", "configs:read")):
+        answer = await admin.call("GET", f"/v2/objects?kind={kind}", key=key)
+        assert answer.status_code == 403
+        assert answer.json()["scope"] == scope
+    url = "/v2/objects/Route/default/x"
+    answer = await admin.call("DELETE", url, key=key)
+    assert (answer.status_code, answer.json()["scope"]) == (403, "routes:write")
+
+
+async def test_every_operation_has_an_id_a_description_and_documented_refusals(
+    document: dict[str, Any],
+) -> None:
+    names = [operation["operationId"] for _, _, operation in operations(document)]
+    assert len(names) == len(set(names))
+    for method, path, operation in operations(document):
+        where = f"{method} {path}"
+        assert operation.get("description"), where
+        for status, answer in operation["responses"].items():
+            assert answer["description"], (where, status)
+            if int(status) >= 400:
+                schema = answer["content"]["application/json"]["schema"]
+                assert schema == {"$ref": "#/components/schemas/ErrorShape"}, (where, status)
+        if operation["x-required-scope"] != PUBLIC:
+            assert operation["responses"].keys() >= {"400", "401", "403", "429", "503"}, where
+    for schema in ("HTTPValidationError", "ValidationError"):
+        assert schema not in document["components"]["schemas"]
+
+
+async def test_no_request_breaks_the_api_and_every_answer_is_documented(
+    admin: AdminRun, tmp_path: Path
+) -> None:
+    """Schemathesis with all of its checks; ``FLUXGATE_FUZZ`` is how many examples of every operation.
+
+    With more than a few its coverage phase runs, too: every boundary of every field, some 12,000 requests.
+    """
+    examples = int(os.environ.get("FLUXGATE_FUZZ", "4"))
+    phases = "examples,coverage,fuzzing,stateful" if examples > 10 else "examples,fuzzing,stateful"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "schemathesis.cli"),
+        *("--config-file", str(HERE / "schemathesis.toml")),
+        *("run", f"{admin.client.base_url}/openapi.json"),
+        *("-H", f"X-Fluxgate-Key: {admin.key}", "--seed", "1", "--phases", phases),
+        *("--max-examples", str(examples), "--checks", "all", "--continue-on-failure"),
+        # it would replace the key that everything is called with
+        *("--exclude-operation-id", "rotate_credential", "--warnings", "off", "--no-color"),
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    assert process.returncode == 0, said.decode()[-20_000:]
+    assert b"Test cases:" in said

@@ -4,11 +4,13 @@ import asyncio
 import datetime as dt
 
 import pytest
+from fastapi import APIRouter, Depends
 from support.admin_auth import NOBODYS_KEY, Api, Signing, auth_api
 
 from fluxgate_admin.auth.bootstrap import bootstrap
 from fluxgate_admin.db.database import Database
 from fluxgate_admin.errors import ConflictError
+from fluxgate_admin.http.authentication import SecuredRoute, require
 
 
 def in_days(api: Api, days: int) -> str:
@@ -35,6 +37,23 @@ async def test_who_may_not_call_is_not_told_what_a_call_looks_like(api: Api) -> 
         "/v2/things", content=b"{not json", headers={"content-type": "application/json"}
     )
     assert answer.status_code == 401
+
+
+async def test_a_secured_operation_asks_who_calls_before_it_reads_json(
+    api: Api, admin: Signing
+) -> None:
+    router = APIRouter(route_class=SecuredRoute)
+
+    @router.post("/v2/secured", dependencies=[Depends(require("routes:write"))])
+    async def write(body: dict[str, int]) -> dict[str, int]:
+        return body
+
+    api.app.include_router(router)
+    garbage, json = b"{not json", {"content-type": "application/json"}
+    nobody = await api.client.post("/v2/secured", content=garbage, headers=json)
+    signed = api.signed(admin, "POST", "/v2/secured", garbage)
+    known = await api.client.post("/v2/secured", content=garbage, headers=json | signed)
+    assert (nobody.status_code, known.status_code) == (401, 400)
 
 
 async def test_a_missing_scope_is_refused_in_the_words_of_the_document(

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-_VALID = dt.timedelta(hours=1)
+_VALID = dt.timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
 
 ISSUER = "https://id.example.com/"
 AUDIENCE = "https://api.example.com"
+DAY = 86_400
 
 
 def new_key(alg: str) -> PrivateKey:
@@ -58,8 +59,11 @@ class Issuer:
         self.key = key if key is not None else new_key(alg)
 
     def claims(self, **claims: Any) -> Claims:
-        """Claims of a good token, with changes; None takes one away."""
-        good = {"iss": self.name, "aud": AUDIENCE, "sub": "alice", "exp": int(time.time()) + 300}
+        """Claims of a good token, with changes; None takes one away.
+
+        It is good for a day: parameters of tests are made long before the last test runs.
+        """
+        good = {"iss": self.name, "aud": AUDIENCE, "sub": "alice", "exp": int(time.time()) + DAY}
         return {name: value for name, value in (good | claims).items() if value is not None}
 
     def token(

@@ -97,6 +97,8 @@ def _other_subject(text: str) -> str:
 
 
 NOW = int(time.time())
+LATER = NOW + 86_400
+"""After the last test, which runs long after this is read."""
 CONFUSED: dict[str, Forge] = {
     **{f"alg {alg}": _none(alg) for alg in ("none", "None", "NONE", "nOnE", "")},
     "alg none with a signature": lambda issuer: _none("none", issuer.token().split(".")[2])(issuer),
@@ -138,11 +140,11 @@ KEYS: dict[str, Forge] = {
 }  # fmt: skip
 TIMES: dict[str, Forge] = {
     "expired": _claims(exp=NOW - 60),
-    "not yet valid": _claims(nbf=NOW + 600),
+    "not yet valid": _claims(nbf=LATER),
     "exp 0": _claims(exp=0),
     "a negative exp": _claims(exp=-1),
-    "exp as text": _claims(exp=str(NOW + 300)),
-    "exp as a list": _claims(exp=[NOW + 300]),
+    "exp as text": _claims(exp=str(LATER)),
+    "exp as a list": _claims(exp=[LATER]),
     "exp false": _claims(exp=False),
     "without exp": _claims(exp=None),
     "nbf as text": _claims(nbf="0"),
@@ -164,7 +166,7 @@ CLAIMS: dict[str, Forge] = {
     "a subject of 300 characters": _claims(sub="s" * 300),
     "a tenant of 300 characters": _claims(tenant="t" * 300),
     "scopes without end": _claims(scope=" ".join(f"scope-{n}" for n in range(1000))),
-    "critical parameters": _header(crit=["exp"], exp=NOW + 300),
+    "critical parameters": _header(crit=["exp"], exp=LATER),
     "an unencoded payload": _header(b64=False, crit=["b64"]),
 }
 FORMS: dict[str, Forge] = {

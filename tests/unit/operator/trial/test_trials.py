@@ -15,6 +15,7 @@ from unit.operator.trial.stage import Stage, backend, made, ref_of, route
 from fluxgate.api.v1alpha1 import Resource
 from fluxgate.ports import FindingSource, Proposal, Trial
 from fluxgate.resources import Object, ObjectRef, Resources
+from fluxgate.translator import SetAside, spec_digest
 from fluxgate_operator.envoy.validate import Verdict
 from fluxgate_operator.trial import TrialSettings
 
@@ -217,6 +218,25 @@ async def test_an_age_that_a_proposal_claims_does_not_count() -> None:
     trial = await stage.attempt(claimed)
 
     assert [each.ref for each in trial.findings] == [ObjectRef("Route", "default", "a")]
+
+
+async def test_what_envoy_rejected_already_stays_aside_until_it_says_something_else() -> None:
+    bad = route("bad", "/refused")
+    stage = Stage(bad)
+    ref = ref_of(bad)
+    rejected = stage.store.get(ref)
+    assert rejected is not None
+    stage.reconciler.set_objects_aside({ref: SetAside(spec_digest(rejected), "no /refused here")})
+    assert stage.reconciler.reconcile()
+
+    other = await stage.attempt(route("new"))
+    again = await stage.attempt(bad)
+    repaired = await stage.attempt(route("bad", "/fine"))
+
+    assert not any("bad" in name for name in changes(other))
+    assert said(again) == [("envoy", str(ref), "/spec/matches/0/path/value", True)]
+    assert repaired.ok
+    assert changes(repaired)["Route route/default/bad/0"] == "added"
 
 
 async def test_who_suffers_without_having_been_proposed_is_named() -> None:

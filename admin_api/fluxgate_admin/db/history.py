@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Row, Select, delete, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from fluxgate.api.canonical import canonical
 from fluxgate.ports import ResourceChange, Stored
@@ -38,40 +39,57 @@ class SqlHistory:
 
     async def begin(self, intent: Intent) -> None:
         """Keep an intent, for good, before the write is made. One intent for each attempt to write."""
-        kind, namespace, name = intent.ref
+        await self.begin_all([intent])
+
+    async def begin_all(self, intents: Sequence[Intent]) -> None:
+        """Keep intents of different objects, in one transaction."""
         async with self._database.writing(_LOCK) as session:
-            session.add(
-                IntentRow(
-                    id=intent.id,
-                    kind=kind,
-                    namespace=namespace,
-                    name=name,
-                    author=intent.author,
-                    reason=intent.reason,
-                    request_id=intent.request_id,
-                    at=intent.at,
-                    before=encode(intent.before),
-                    after=encode(intent.after),
-                    base=(await Chain.of(session, intent.ref)).number,
+            chains = await Chain.many(session, [each.ref for each in intents])
+            for intent in intents:
+                kind, namespace, name = intent.ref
+                session.add(
+                    IntentRow(
+                        id=intent.id,
+                        kind=kind,
+                        namespace=namespace,
+                        name=name,
+                        author=intent.author,
+                        reason=intent.reason,
+                        request_id=intent.request_id,
+                        at=intent.at,
+                        before=encode(intent.before),
+                        after=encode(intent.after),
+                        base=chains[intent.ref].number,
+                    )
                 )
-            )
 
     async def finish(self, intent_id: str, stored: Stored | None) -> Revision | None:
         """The write was made, and led to ``stored`` (None: the object is gone)."""
+        return (await self.finish_all([(intent_id, stored)]))[0]
+
+    async def finish_all(
+        self, writes: Sequence[tuple[str, Stored | None]]
+    ) -> Sequence[Revision | None]:
+        """Writes of different objects were made; in one transaction."""
         async with self._database.writing(_LOCK) as session:
-            statement = select(RevisionRow).where(RevisionRow.intent == intent_id)
-            if (row := await session.scalar(statement)) is not None:
-                return _revision(row)
-            intent = await session.get(IntentRow, intent_id)
-            if intent is None:
-                return None
-            state = self._state(stored)
-            if same(decode(intent.before), state.document):
-                await session.delete(intent)
-                return None
-            ref = ObjectRef(intent.kind, intent.namespace, intent.name)
-            chain = await Chain.of(session, ref)
-            return _revision(await chain.written(state, intent))
+            return [await self._finished(session, name, stored) for name, stored in writes]
+
+    async def _finished(
+        self, session: AsyncSession, intent_id: str, stored: Stored | None
+    ) -> Revision | None:
+        statement = select(RevisionRow).where(RevisionRow.intent == intent_id)
+        if (row := await session.scalar(statement)) is not None:
+            return _revision(row)
+        intent = await session.get(IntentRow, intent_id)
+        if intent is None:
+            return None
+        state = self._state(stored)
+        if same(decode(intent.before), state.document):
+            await session.delete(intent)
+            return None
+        ref = ObjectRef(intent.kind, intent.namespace, intent.name)
+        chain = await Chain.of(session, ref)
+        return _revision(await chain.written(state, intent))
 
     async def abandon(self, intent_id: str) -> None:
         """The write was certainly not made."""

@@ -7,7 +7,7 @@ that a Route may come with the Backend it needs; what is bad is taken out, and t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 
 from fluxgate.errors import (
     ResourceConflictError,
@@ -34,13 +34,16 @@ from fluxgate_admin.use_cases.failures import invalid_document, refusals
 from fluxgate_admin.use_cases.ports import RevisionChange
 from fluxgate_admin.use_cases.proof import DONE, Proofs, Sync
 from fluxgate_admin.use_cases.trials import Trials
-from fluxgate_admin.use_cases.writer import Writer
+from fluxgate_admin.use_cases.writer import Failure, Writer, Written
 
 MOST = 500
 """Objects of one batch."""
 AT_ONCE = 8
 """Objects that are read or written at the same time."""
+_TOGETHER = 100
+"""Objects that are announced, and recorded, in one transaction."""
 _ATTEMPTS = 4
+_RACES = (ResourceConflictError, ResourceExistsError, ResourceNotFoundError)
 
 
 class Batches:
@@ -125,42 +128,55 @@ class Batches:
         self, principal: Principal, entries: Sequence[Entry], options: WriteOptions
     ) -> None:
         """By rank: what others need comes first, and goes last."""
-        todo = [each for each in entries if each.changes]
-        away: list[UnavailableError] = []
+        away: UnavailableError | None = None
+        for part in _parts([each for each in entries if each.changes]):
+            if away is None:
+                away = await self._write_part(principal, part, options)
+            else:
+                for each in part:
+                    each.error = UnavailableError(f"Not tried: {away.message}")
 
-        async def make(each: Entry) -> None:
-            if away:
-                each.error = UnavailableError(f"Not tried: {away[0].message}")
-                return
+    async def _write_part(
+        self, principal: Principal, part: Sequence[Entry], options: WriteOptions
+    ) -> UnavailableError | None:
+        """Write some together; gives what keeps all others from being written, too."""
+        changes = [(each.current, each.draft) for each in part]
+        try:
+            outcomes = await self._writer.write_all(principal, changes, options, at_once=AT_ONCE)
+        except UnavailableError as error:
+            for each in part:
+                each.error = error
+            return error
+        away: UnavailableError | None = None
+        for each, outcome in zip(part, outcomes, strict=True):
             try:
                 with refusals():
-                    await self._make(principal, each, options)
-            except UnavailableError as error:
-                each.error = error
-                away.append(error)
+                    await self._settle(principal, each, outcome, options)
             except AdminError as error:
                 each.error = error
+                away = error if isinstance(error, UnavailableError) else away
+        return away
 
-        for rank in in_ranks(todo, lambda each: each.rank):
-            await _together(make(each) for each in rank)
-
-    async def _make(self, principal: Principal, each: Entry, options: WriteOptions) -> None:
+    async def _settle(
+        self, principal: Principal, each: Entry, outcome: Written | Failure, options: WriteOptions
+    ) -> None:
+        """Take in what became of a write; when somebody was faster it is made again, on top of that."""
         for _ in range(_ATTEMPTS):
-            try:
-                written = await self._writer.write(principal, each.current, each.draft, options)
-            except (ResourceConflictError, ResourceExistsError, ResourceNotFoundError) as error:
-                if isinstance(error, ResourceNotFoundError) and each.current is None:
-                    raise
-                await self._look(each)  # somebody was faster: on top of that, unless it is done
-                if each.change is None:
-                    return
-                continue
-            except ResourceError as error:
+            if isinstance(outcome, Written):
+                each.stored, each.revision = outcome.stored, outcome.revision
+                return
+            if isinstance(outcome, ResourceError):
                 raise invalid_document(
-                    error, each.item.document or {}, each.draft.pointers
-                ) from error
-            each.stored, each.revision = written.stored, written.revision
-            return
+                    outcome, each.item.document or {}, each.draft.pointers
+                ) from outcome
+            raced = isinstance(outcome, _RACES)
+            if not raced or (isinstance(outcome, ResourceNotFoundError) and each.current is None):
+                raise outcome
+            await self._look(each)
+            if each.change is None:
+                return
+            changes = [(each.current, each.draft)]
+            (outcome,) = await self._writer.write_all(principal, changes, options, at_once=1)
         raise ConflictError(f"{each.item.ref} is being changed by others all the time; try again.")
 
     async def _prove(
@@ -174,6 +190,12 @@ class Batches:
         seconds = options.seconds if options.wait else 0.0
         refs = [each.item.ref for each in entries if each.error is None]
         return await self._proofs.of(principal, refs, self._plane.resources().revision, seconds)
+
+
+def _parts(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    for rank in in_ranks(entries, lambda each: each.rank):
+        for start in range(0, len(rank), _TOGETHER):
+            yield rank[start : start + _TOGETHER]
 
 
 async def _together(works: Iterable[Coroutine[None, None, None]]) -> None:

@@ -77,6 +77,16 @@ class History(Protocol):
         """The write was made; None when it changed nothing. Doing it twice does it once."""
         ...
 
+    async def begin_all(self, intents: Sequence[Intent]) -> None:
+        """As :meth:`begin`, all or none; of different objects."""
+        ...
+
+    async def finish_all(
+        self, writes: Sequence[tuple[str, Stored | None]]
+    ) -> Sequence[Revision | None]:
+        """As :meth:`finish`, all or none; by the ids of their intents."""
+        ...
+
     async def abandon(self, intent_id: str) -> None:
         """The write was certainly not made."""
         ...

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
@@ -17,6 +18,9 @@ from fluxgate_admin.principal import Principal
 from fluxgate_admin.use_cases.documents import carried_over
 from fluxgate_admin.use_cases.drafts import Draft, WriteOptions
 from fluxgate_admin.use_cases.ports import History, Intent
+
+Failure = ResourceClientError | ResourceError
+"""Why a write was not made; ``ResourceStoreUnavailableError``: nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,60 @@ class Writer:
             await self._abandon(intent)
             raise
         return Written(stored, await self._finish(intent, stored))
+
+    async def write_all(
+        self,
+        principal: Principal,
+        changes: Sequence[tuple[Stored | None, Draft]],
+        options: WriteOptions,
+        *,
+        at_once: int,
+    ) -> list[Written | Failure]:
+        """As :meth:`write`, of different objects: announced together, made ``at_once``, recorded together.
+
+        An error of one is given in its place. Raises ``UnavailableError`` when nothing could be announced.
+        """
+        intents = [self._intent(principal, now, draft, options) for now, draft in changes]
+        await self._history.begin_all(intents)
+        gate = asyncio.Semaphore(at_once)
+
+        async def make(current: Stored | None, draft: Draft) -> Stored | Failure | None:
+            async with gate:
+                try:
+                    return await self._store(current, draft)
+                except (ResourceClientError, ResourceError) as error:
+                    return error
+
+        made = await asyncio.gather(*(make(now, draft) for now, draft in changes))
+        done = []
+        for intent, outcome in zip(intents, made, strict=True):
+            if not isinstance(outcome, (ResourceClientError, ResourceError)):
+                done.append((intent, outcome))
+            elif not isinstance(outcome, ResourceStoreUnavailableError):
+                await self._abandon(intent)
+        numbers = await self._finish_all(done)
+        return [
+            outcome
+            if isinstance(outcome, (ResourceClientError, ResourceError))
+            else Written(outcome, numbers.get(intent.id))
+            for intent, outcome in zip(intents, made, strict=True)
+        ]
+
+    async def _finish_all(self, writes: Sequence[tuple[Intent, Stored | None]]) -> dict[str, int]:
+        try:
+            revisions = await self._history.finish_all([(each.id, made) for each, made in writes])
+        except UnavailableError as error:
+            # they are written and announced: the recorder completes them when the database is back
+            for intent, _ in writes:
+                self._log.warning(
+                    "a change is made and not yet recorded",
+                    subject=str(intent.ref),
+                    request_id=intent.request_id,
+                    error=error.message,
+                )
+            return {}
+        pairs = zip(writes, revisions, strict=True)
+        return {intent.id: found.number for (intent, _), found in pairs if found is not None}
 
     def _intent(
         self, principal: Principal, current: Stored | None, draft: Draft, options: WriteOptions

@@ -23,7 +23,7 @@ def complete_context(incomplete: str) -> list[str]:
 
 
 def complete_ids(path: str) -> Callable[[str], list[tuple[str, str]]]:
-    """Ids of a list of the API that begin so, or whose objects' names do, with the names."""
+    """Names and ids of a list of the API that begin so."""
 
     def complete(incomplete: str) -> list[tuple[str, str]]:
         import httpx  # noqa: PLC0415 - only where a key is pressed
@@ -38,16 +38,19 @@ def complete_ids(path: str) -> Callable[[str], list[tuple[str, str]]]:
                 found = list(AdminApi(transport, context).pages(path, limit=_MOST))
         except (CliError, httpx.HTTPError, KeyError):
             return []  # a message would end up in the line that is being typed
+        own = context.namespace or "default"
         return [
-            (each["id"], f"{each.get('namespace', '')}/{each.get('name', '')}")
+            (spelled, help_)
             for each in found
-            if incomplete in ("", *_starts(each, incomplete))
+            for spelled, help_ in _spellings(each, own)
+            if spelled.startswith(incomplete)
         ]
 
     return complete
 
 
-def _starts(item: dict[str, str], incomplete: str) -> list[str]:
-    """``incomplete`` itself where an id or a name begins with it."""
-    names = (item.get("id", ""), item.get("name", ""))
-    return [incomplete for name in names if name.startswith(incomplete)]
+def _spellings(item: dict[str, str], own: str) -> list[tuple[str, str]]:
+    """How an object may be named: by its id, and by its name, with a namespace that is not one's own."""
+    namespace, name = item.get("namespace", ""), item.get("name", "")
+    spelled = name if namespace == own else f"{namespace}/{name}"
+    return [(spelled, item["id"]), (item["id"], f"{namespace}/{name}")]

@@ -216,7 +216,7 @@ async def test_one_object_is_put_read_and_deleted_by_its_name(
     changed = await admin.call("PUT", path, backend("single", 9))
     assert changed.status_code == 200, changed.text
     wrong = await admin.call("PUT", path, backend("another", 9))
-    assert wrong.status_code == 400
+    assert wrong.status_code == 422
     gone = await admin.call("DELETE", path)
     assert gone.status_code == 204, gone.text
     assert (await admin.call("GET", path)).status_code == 404

@@ -72,7 +72,11 @@ def test_no_file_names_a_path_of_one_machine() -> None:
     assert hits(MACHINE_PATH) == []
 
 
-QUOTING = ("tests/envoy/test_quickstart.py", "tests/envoy/admin/test_the_document.py")
+QUOTING = (
+    "tests/envoy/test_quickstart.py",
+    "tests/envoy/admin/test_the_document.py",
+    "tests/unit/admin/test_mapping.py",
+)
 QUOTED_HOSTS = ("auth.acme.com", "pay.internal.mesh")
 
 

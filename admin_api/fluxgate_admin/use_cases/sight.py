@@ -14,7 +14,7 @@ ANOTHER = "another object"
 
 _NAME = r"[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?"
 _MENTION = re.compile(
-    rf"(?<![\w/.-])(?P<lead>[A-Z][A-Za-z]+ |[a-z]+/)(?P<namespace>{_NAME})/(?P<name>{_NAME})(?:[/:][\w.:/-]*)?"
+    rf"(?<![\w/.-])(?P<lead>[A-Z][A-Za-z]+ |[a-z]+/)(?P<namespace>{_NAME})/(?P<name>{_NAME})(?:[/:][\w.:/-]*\w)?"
 )
 """``Route shop/orders`` as statuses name objects, ``route/shop/orders/0`` as Envoy's resources are named."""
 

@@ -43,10 +43,11 @@ class RequestMiddleware:
         started = time.perf_counter()
         try:
             await self._app(scope, receive, answer.send)
-        except Exception as error:  # noqa: BLE001 - the last resort: whatever it is, the caller gets an answer
+        except Exception as error:
             self._log_failure(scope, context, error)
-            if answer.status is None:
-                await error_answer(context, AdminError(_FAILED))(scope, receive, answer.send)
+            if answer.status is not None:
+                raise  # half an answer must not look like a whole one: the connection ends
+            await error_answer(context, AdminError(_FAILED))(scope, receive, answer.send)
         finally:
             await self._record(scope, context, answer.status or 0, time.perf_counter() - started)
 

@@ -62,11 +62,10 @@ def guard_of(api: OpenApi, security: object, schemes: Mapping[str, Scheme], plac
         return Guard({"mode": "None"})
     required = [each for each in named if each]
     trouble = "; ".join(dict.fromkeys(_troubles(required, schemes)))
-    used = tuple(
-        dict.fromkeys(schemes[name] for each in required for name in each if name in schemes)
-    )
+    names = dict.fromkeys(name for each in required for name in each if name in schemes)
+    used = tuple(schemes[name] for name in names)
     auth: dict[str, Any] = {"mode": "Optional" if len(required) < len(named) else "Required"}
-    auth["credentials"] = list(dict.fromkeys(each.credential for each in used))
+    auth["credentials"] = list(dict.fromkeys(each.credential for each in used if each.credential))
     scopes = sorted(
         {scope for each in required for found in each.values() for scope in found or ()}
     )

@@ -85,6 +85,8 @@ async def test_a_status_is_no_news(followed: Following, kube: KubeClient, namesp
 async def test_a_cut_stream_goes_on_where_it_was(
     followed: Following, kube: KubeClient, fault_proxy: FaultProxy, namespace: str
 ):
+    await put(kube, namespace, "a", "192.0.2.9")
+    assert await followed.told() == [("Changed", "a", "192.0.2.9")]
     before = len([each for each in fault_proxy.seen if not each.is_watch])
     fault_proxy.refuse()
     await put(kube, namespace, "a", "192.0.2.3")

@@ -43,6 +43,11 @@ async def serving_app(
     ``name`` is the task's. Open requests have ``grace`` seconds to end. What proxies say of a
     client is for the application to believe or not.
     """
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        # Accepted sockets inherit it. asyncio turns Nagle's algorithm off only where the socket says that it
+        # speaks TCP, which one of socket.create_server does not; then the body of an answer, sent
+        # behind its head, would wait 40 ms for the client's delayed acknowledgement.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     config = uvicorn.Config(
         app,
         log_config=None,

@@ -61,10 +61,16 @@ def _attempts(body: str, current: Content, wanted: Content) -> Iterator[str]:
     if dumped is not None:
         base, changed = dumped
         yield carry_over(body, base, changed)
-        yield changed
-    comments = "".join(f"{line.strip()}\n" for line in _COMMENT.findall(body))
+        yield _with_comments(changed, body)
     for text in _fresh(wanted):
-        yield comments + text
+        yield _with_comments(text, body)
+
+
+def _with_comments(text: str, body: str) -> str:
+    """``text``, with the comments of ``body`` that it lost on top."""
+    kept = {line.strip() for line in _COMMENT.findall(text)}
+    lost = [line.strip() for line in _COMMENT.findall(body)]
+    return "".join(f"{line}\n" for line in lost if line not in kept) + text
 
 
 def _fresh(content: Content) -> Iterator[str]:

@@ -209,6 +209,11 @@ def test_a_text_that_would_say_something_else_is_not_taken():
     assert {"# a", "# b"} <= set(result.splitlines())
 
 
+def test_no_comment_is_lost_when_hardly_anything_stays():
+    text = "alpha: []\n# comment\nbeta:\ngamma: |\n  l\n  m\ndelta: []"
+    assert "# comment\n" in changed(text, lambda w: (w.clear(), w.update(delta="l\nm\n")))
+
+
 def test_a_merge_key_is_written_out_where_it_has_to_be():
     text = "base: &base {a: 1, b: 2}\nuser:\n  <<: *base\n  c: 3\n# last\nz: 1\n"
     result = changed(text, lambda w: w["user"].pop("a"))

@@ -16,6 +16,7 @@ import argparse
 import base64
 import http.client
 import json
+import os
 import secrets
 import statistics
 import tempfile
@@ -47,6 +48,8 @@ class Samples:
     routes: int
     what: str
     samples_ms: tuple[float, ...]
+    load: float
+    """The machine's load average (one minute) when the gateway had been started."""
 
     def quantile(self, q: float) -> float:
         """The smallest sample that at least the share ``q`` of all samples does not exceed."""
@@ -92,6 +95,7 @@ class World:
 
     def __init__(self, running: RunningGateway, client: Client, up: int, routes: int) -> None:
         self.running, self.client, self.up, self.routes = running, client, up, routes
+        self._load = os.getloadavg()[0]
 
     def body(self, name: str) -> dict[str, Any]:
         """A route as the document creates one."""
@@ -117,7 +121,7 @@ class World:
                 raise BenchError(f"{name} was answered with {served.status} after its 201")
             taken.append(took)
         connection.close()
-        return Samples(self.routes, "POST /v2/routes, proven", tuple(taken))
+        return self._samples("POST /v2/routes, proven", taken)
 
     def pages(self, walks: int) -> Samples:
         """Every page, again and again."""
@@ -132,7 +136,7 @@ class World:
                 target = f"/v2/routes?limit={PAGE}&after={answer['after']}" if more else ""
             if seen < self.routes:
                 raise BenchError(f"the pages hold {seen} of {self.routes} routes")
-        return Samples(self.routes, f"GET /v2/routes, {PAGE} a page", tuple(taken))
+        return self._samples(f"GET /v2/routes, {PAGE} a page", taken)
 
     def dry_runs(self, samples: int) -> tuple[Samples, Samples]:
         """Of what nobody has tried, and each once more."""
@@ -141,10 +145,10 @@ class World:
             body = self.body(f"tried-{number:04d}")
             for taken in (fresh, again):
                 taken.append(self.client.timed(200, "POST", "/v2/routes?dry_run=true", body)[0])
-        return (
-            Samples(self.routes, "dry run", tuple(fresh)),
-            Samples(self.routes, "dry run, cached", tuple(again)),
-        )
+        return self._samples("dry run", fresh), self._samples("dry run, cached", again)
+
+    def _samples(self, what: str, taken: list[float]) -> Samples:
+        return Samples(self.routes, what, tuple(taken), self._load)
 
 
 @contextmanager
@@ -234,9 +238,12 @@ def report(results: list[Samples]) -> str:
         for each in results
     ]
     header = ("routes", "request", "samples", "mean ms", "p50", "p99", "max", "goal")
+    loads = dict.fromkeys((each.routes, each.load) for each in results)
     told = (
         "\nSigned by a key, one client, one connection; SQLite. A write is tried by Envoy, kept in history, and\n"
-        "answered when Envoy has proven that it serves it.\n"
+        "answered when Envoy has proven that it serves it. Load average before: "
+        + ", ".join(f"{load:.1f} ({routes:,} routes)" for routes, load in loads)
+        + f", on {os.cpu_count()} CPUs.\n"
     )
     return "\n## (k) The admin API\n\n" + table(header, rows) + told
 

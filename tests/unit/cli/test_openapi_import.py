@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +220,17 @@ def test_an_extension_sets_what_openapi_cannot_say_and_the_inner_one_wins() -> N
     assert [each["type"] for each in spec["plugins"]] == ["cors", "rate-limit"]
     assert (spec["priority"], spec["retry"]) == (2, {"attempts": 2})
     assert of_kind(found, "Backend")[0]["spec"]["protocol"] == "HTTP2"
+
+
+def test_the_guides_example_becomes_valid_objects_and_loses_nothing() -> None:
+    guide = (Path(__file__).parents[3] / "docs/guide/cli-admin.md").read_text(encoding="utf-8")
+    (example,) = (
+        block for block in re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL) if "openapi:" in block
+    )
+    found = import_openapi(OpenApi(yaml.safe_load(example)), Wishes())
+    assert (found.invalid, lost(found)) == (0, [])
+    assert one_route(found)["retry"] == {"attempts": 2}
+    assert of_kind(found, "Backend")[0]["spec"]["timeouts"] == {"request": "10s"}
 
 
 def test_an_extension_of_another_shape_is_told() -> None:

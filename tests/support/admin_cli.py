@@ -79,7 +79,7 @@ def admin_cli(folder: Path, files: Mapping[str, str], **limits: str) -> Iterator
     given = {f"FLUXGATE_ADMIN_{name}": text for name, text in limits.items()}
     options = ("--http-port", "0", "--admin-port", "0", "--admin-master-key-file", str(master))
     with fluxgate_run(folder, *options, state=state, variables=given) as run:
-        line = run.until(lambda: (folder / "stdout").read_text(), "the ready line")
+        line = run.until((folder / "stdout").read_text, "the ready line")
         server = line.split("admin=")[1].split()[0]
         cli = AdminCli(run, home, server, key["key"], key["signing_secret"])
         (home / "key").write_text(f"{cli.key}\n")

@@ -16,6 +16,7 @@ from e2e.waiting import eventually
 
 CHART = str(Path(__file__).resolve().parents[1] / "charts" / "fluxgate")
 RELEASE, SYSTEM, TEAM = "shop", "shop-system", "team"
+SHOP = f"shop.{TEAM}.svc.cluster.local"
 GATEWAY, CONTROLLER = f"{RELEASE}-fluxgate-gateway", f"{RELEASE}-fluxgate-controller"
 ADMIN = f"{RELEASE}-fluxgate-admin"
 ROUTES = "routes.gateway.fluxgate.io"
@@ -130,7 +131,7 @@ BY_HTTP = {
     "name": "by-http",
     "namespace": TEAM,
     "match": {"path": "/by-http/*"},
-    "upstream": f"http://shop.{TEAM}.svc.cluster.local:8000",
+    "upstream": f"http://{SHOP}:8000",
 }
 V2 = {
     "routes": {"stays": declared("/stays"), "changes": declared("/new"), **LIMITED},

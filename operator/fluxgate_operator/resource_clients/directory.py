@@ -1,7 +1,7 @@
 """Objects in a folder of YAML files, beside whoever else writes there.
 
 New objects get a file of their own (``routes/default.orders.yaml``); those that stand in a file already are
-changed in it (docs/decisions/0030).
+changed in it (docs/decisions/0025).
 """
 
 from __future__ import annotations

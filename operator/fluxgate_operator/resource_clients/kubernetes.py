@@ -1,4 +1,4 @@
-"""Objects in a cluster, by the official client's asyncio side (docs/decisions/0030)."""
+"""Objects in a cluster, by the official client's asyncio side (docs/decisions/0025)."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 The official client opens the stream; its ``Watch`` class is not used. That one asks again with the very
 version the server has just called too old, has no pause between attempts, takes an error's body for an event, and
-cannot notice a connection that went silent (docs/decisions/0030).
+cannot notice a connection that went silent (docs/decisions/0025).
 """
 
 from __future__ import annotations

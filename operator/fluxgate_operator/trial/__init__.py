@@ -1,7 +1,7 @@
 """What a change would do: checked, translated, tried by the real Envoy, and nothing stored.
 
 :class:`Trials` is the :class:`fluxgate.ports.TrialRunner` of a running control plane. See
-docs/decisions/0034-trials-and-the-admin-process.md.
+docs/decisions/0029-trials-and-the-admin-process.md.
 """
 
 from fluxgate_operator.trial.runner import Trials, TrialSettings

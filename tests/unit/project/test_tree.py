@@ -73,6 +73,7 @@ def test_no_file_names_a_path_of_one_machine() -> None:
 
 
 QUOTING = (
+    "README.md",
     "tests/envoy/test_quickstart.py",
     "tests/envoy/admin/test_the_document.py",
     "tests/unit/admin/test_mapping.py",
@@ -89,7 +90,7 @@ def is_allowed(host: str) -> bool:
 
 
 def is_quoted(name: str, host: str) -> bool:
-    """Whether a host is one of the admin API's document, in a test that runs its commands as printed."""
+    """Whether a host is one of the admin API's document, in a page or test that quotes its commands."""
     return name in QUOTING and host in QUOTED_HOSTS
 
 

@@ -65,16 +65,9 @@ class AdminRun:
         return issued.text.reveal().decode()
 
 
-@asynccontextmanager
-async def running_admin(
-    folder: Path, files: Mapping[str, str], *, xds_port: int = 0, **changes: Any
-) -> AsyncIterator[AdminRun]:
-    """Serve ``files``, and the admin API that writes them; ``changes`` are of its settings.
-
-    Further Envoys may come to ``xds_port``.
-    """
+async def first_key_for(folder: Path, **changes: Any) -> tuple[AdminSettings, str]:
+    """Settings of an API whose database is in a folder, and its first key."""
     log = structlog.get_logger()
-    files = {"gateway.yaml": GATEWAY, **files}
     settings = AdminSettings(
         database=f"sqlite+aiosqlite:///{folder / 'admin.db'}",
         master_keys=(MASTER_KEY,),
@@ -85,6 +78,20 @@ async def running_admin(
     settings = replace(settings, **changes)
     await store.upgrade(settings.database, log)
     issued = await store.first_key(settings, log)
+    return settings, issued.text.reveal().decode()
+
+
+@asynccontextmanager
+async def running_admin(
+    folder: Path, files: Mapping[str, str], *, xds_port: int = 0, **changes: Any
+) -> AsyncIterator[AdminRun]:
+    """Serve ``files``, and the admin API that writes them; ``changes`` are of its settings.
+
+    Further Envoys may come to ``xds_port``.
+    """
+    log = structlog.get_logger()
+    files = {"gateway.yaml": GATEWAY, **files}
+    settings, key = await first_key_for(folder, **changes)
     async with (
         running_gateway(folder, dict(files), xds_port=xds_port) as gateway,
         DirectoryResources(gateway.folder, log) as resources,
@@ -96,5 +103,4 @@ async def running_admin(
         ) as serving,
         httpx.AsyncClient(base_url=serving.url, timeout=60) as client,
     ):
-        key = issued.text.reveal().decode()
         yield AdminRun(gateway, serving.access, client, key)

@@ -183,9 +183,9 @@ class Changes:
             seconds = options.seconds if options.wait else 0.0
             revision = self._plane.resources().revision
             sync = await self._proofs.of(principal, (draft.ref,), revision, seconds)
-        return Outcome(
-            draft.ref, None, draft.document, sync, stored=current, dry_run=options.dry_run
-        )
+        # as it is kept, with the defaults that an API server wrote out: its version is that one's
+        document = current.document if current is not None else draft.document
+        return Outcome(draft.ref, None, document, sync, stored=current, dry_run=options.dry_run)
 
     async def _try(self, principal: Principal, draft: Draft, options: WriteOptions) -> Report:
         if draft.document is None and not options.force:

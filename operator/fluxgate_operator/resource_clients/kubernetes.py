@@ -279,7 +279,9 @@ class KubernetesResources:
     def _check_ours(self, ref: ObjectRef) -> None:
         if not self._ours(ref.namespace):
             problem = FieldProblem(
-                "metadata.namespace", f"is not managed here; known: {', '.join(self._namespaces)}"
+                # which ones are is not for everybody who may write to one of them
+                "metadata.namespace",
+                "is not managed here: the control plane does not watch this namespace",
             )
             raise ResourceError(str(ref), (problem,))
 

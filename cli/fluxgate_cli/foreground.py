@@ -11,6 +11,8 @@ from typing import Protocol
 from fluxgate_cli.errors import CutShortError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_CANCEL_AGAIN = 1.0
+"""Seconds until something that was cancelled, and goes on, is cancelled again."""
 
 
 class Service(Protocol):
@@ -56,8 +58,10 @@ async def stopped(service: Service, hurry: asyncio.Event) -> None:
     await asyncio.wait((stopping, hurried), return_when=asyncio.FIRST_COMPLETED)
     hurried.cancel()
     if not stopping.done():
-        stopping.cancel()
-        await asyncio.wait((stopping,))
+        while not stopping.done():
+            # again, should what it waits for right now have ended and taken the cancellation for itself
+            stopping.cancel()
+            await asyncio.wait((stopping,), timeout=_CANCEL_AGAIN)
         raise CutShortError("a second signal came, so open requests were cut")
     stopping.result()
 

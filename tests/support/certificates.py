@@ -49,7 +49,7 @@ class Authority:
         """A certificate for these DNS names, IP addresses, URIs or mail addresses, for a server or a client.
 
         The first is the common name: the user's name at an API server, where
-        ``organization`` is the user's group. It is valid for an hour, or until ``ends`` from now.
+        ``organization`` is the user's group. It is valid for a day, or until ``ends`` from now.
         """
         key = _rsa_key() if rsa else ec.generate_private_key(ec.SECP256R1())
         attributes = [x509.NameAttribute(NameOID.COMMON_NAME, names[0])]

@@ -73,7 +73,6 @@ def test_no_file_names_a_path_of_one_machine() -> None:
 
 
 QUOTING = (
-    "README.md",
     "tests/envoy/test_quickstart.py",
     "tests/envoy/admin/test_the_document.py",
     "tests/unit/admin/test_mapping.py",

@@ -214,6 +214,8 @@ def _matching(query: HistoryQuery) -> Select[Any]:
         statement = statement.filter_by(**query.ref._asdict())
     if query.kind:
         statement = statement.where(RevisionRow.kind == query.kind)
+    if query.kinds is not None:
+        statement = statement.where(RevisionRow.kind.in_(sorted(query.kinds)))
     if query.author:
         statement = statement.where(RevisionRow.author.contains(query.author, autoescape=True))
     if query.before is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from functools import partial
 
 from fluxgate.errors import (
     ResourceConflictError,
@@ -28,7 +29,7 @@ from fluxgate_admin.use_cases.batch_items import BatchOutcome, Entry, Item
 from fluxgate_admin.use_cases.batch_order import in_ranks
 from fluxgate_admin.use_cases.batch_trial import BatchTrial
 from fluxgate_admin.use_cases.changes import Changes
-from fluxgate_admin.use_cases.documents import equal, etag_of_document
+from fluxgate_admin.use_cases.documents import equal, etag_of_document, read
 from fluxgate_admin.use_cases.drafts import WriteOptions
 from fluxgate_admin.use_cases.failures import invalid_document, refusals
 from fluxgate_admin.use_cases.ports import RevisionChange
@@ -70,7 +71,7 @@ class Batches:
         """Make every object be what its item says. Raises nothing for what one of them holds."""
         entries = [Entry(index, item) for index, item in enumerate(items)]
         self._authorise(principal, entries)
-        await self._read(entries)
+        await self._read(principal, entries)
         report = await self._trial.run(
             principal, [each for each in entries if each.changes], options
         )
@@ -93,18 +94,18 @@ class Batches:
                 each.error = error
             seen.add(each.item.ref)
 
-    async def _read(self, entries: Sequence[Entry]) -> None:
+    async def _read(self, principal: Principal, entries: Sequence[Entry]) -> None:
         async def look(each: Entry) -> None:
             if each.error is None:
                 try:
                     with refusals():
-                        await self._look(each)
+                        await self._look(principal, each)
                 except AdminError as error:
                     each.error = error
 
         await _together(look(each) for each in entries)
 
-    async def _look(self, each: Entry) -> None:
+    async def _look(self, principal: Principal, each: Entry) -> None:
         """What is there, and what there is to do."""
         ref, wanted = each.item.ref, each.item.document
         try:
@@ -112,6 +113,7 @@ class Batches:
         except ResourceNotFoundError:
             current = None
         each.current, each.stored = current, current
+        self._changes.check_reach(principal, each.draft, partial(read, current))
         known = etag_of_document(current.document) if current is not None else ""
         if each.item.etag is not None and each.item.etag != known:
             raise PreconditionFailedError(
@@ -172,7 +174,7 @@ class Batches:
             raced = isinstance(outcome, _RACES)
             if not raced or (isinstance(outcome, ResourceNotFoundError) and each.current is None):
                 raise outcome
-            await self._look(each)
+            await self._look(principal, each)
             if each.change is None:
                 return
             changes = [(each.current, each.draft)]

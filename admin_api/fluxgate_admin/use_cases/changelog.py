@@ -11,6 +11,7 @@ from fluxgate_admin.use_cases.changes import Changes, Must
 from fluxgate_admin.use_cases.diff import unified_diff
 from fluxgate_admin.use_cases.drafts import Draft, Outcome, WriteOptions
 from fluxgate_admin.use_cases.ports import History, HistoryQuery, Revision
+from fluxgate_admin.use_cases.scopes import READ, require_read
 
 
 class Side(StrEnum):
@@ -36,21 +37,30 @@ class Changelog:
         self._changes = changes
 
     async def list(self, principal: Principal, query: HistoryQuery) -> RevisionPage:
-        """A page; ``query.namespaces`` may only narrow what the caller sees."""
+        """A page; ``query.namespaces`` may only narrow what the caller sees.
+
+        It holds kinds the caller may read. Raises ``ScopeMismatchError`` for another one that it asks for.
+        """
         namespaces = principal.namespaces
         if query.namespaces is not None:
             asked = query.namespaces
             namespaces = asked if namespaces is None else asked & namespaces
-        narrowed = replace(query, namespaces=namespaces, limit=query.limit + 1)
+        kinds = None
+        if query.kind:
+            require_read(principal, query.kind)
+        elif not all(map(principal.may, READ.values())):
+            kinds = frozenset(kind for kind, scope in READ.items() if principal.may(scope))
+        narrowed = replace(query, namespaces=namespaces, kinds=kinds, limit=query.limit + 1)
         found = tuple(await self._history.list(narrowed))
         page = found[: query.limit]
         return RevisionPage(page, page[-1].number if len(found) > query.limit else None)
 
     async def get(self, principal: Principal, number: int) -> Revision:
-        """One revision. Raises ``NotFoundError``, also for one of others."""
+        """One revision. Raises ``NotFoundError``, also for one of others; ``ScopeMismatchError`` for its kind."""
         revision = await self._history.get(number)
         if revision is None or not principal.sees(revision.ref.namespace):
             raise NotFoundError(f"There is no revision {number}.")
+        require_read(principal, revision.ref.kind)
         return revision
 
     async def rollback(

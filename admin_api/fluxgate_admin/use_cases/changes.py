@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 
+from fluxgate.api.v1alpha1 import Resource
 from fluxgate.errors import (
     ResourceConflictError,
     ResourceError,
@@ -27,12 +29,13 @@ from fluxgate_admin.errors import (
     UnprocessableError,
 )
 from fluxgate_admin.principal import Principal
-from fluxgate_admin.use_cases.documents import equal, etag_of_document, parse
+from fluxgate_admin.use_cases.documents import equal, etag_of_document, parse, read
 from fluxgate_admin.use_cases.drafts import Draft, Outcome, Problem, Report, WriteOptions
-from fluxgate_admin.use_cases.failures import invalid_document, refusals
+from fluxgate_admin.use_cases.failures import invalid_document, moved, refusals
 from fluxgate_admin.use_cases.policy_configs import check_configs
 from fluxgate_admin.use_cases.ports import RevisionChange
 from fluxgate_admin.use_cases.proof import DONE, Proofs, Sync
+from fluxgate_admin.use_cases.reach import check_reach
 from fluxgate_admin.use_cases.references import users_of
 from fluxgate_admin.use_cases.scopes import require_write
 from fluxgate_admin.use_cases.trials import Trials
@@ -106,6 +109,7 @@ class Changes:
                 self._check_precondition(ref, current, options)
                 draft = edit(current.document if current is not None else None)
                 self.check_document(draft)
+                self.check_reach(principal, draft, partial(read, current))
                 if self._is_repeated(current, draft, must):
                     return await self._unchanged(principal, draft, current, options)
                 report = await self._try(principal, draft, options)
@@ -143,6 +147,22 @@ class Changes:
             check_configs(draft.document, parse(draft.document))
         except ResourceError as error:
             raise invalid_document(error, draft.document, draft.pointers) from error
+
+    def check_reach(
+        self, principal: Principal, draft: Draft, before: Callable[[], Resource | None]
+    ) -> None:
+        """Whether a valid draft stays within what the caller sees. Raises ``UnprocessableError``."""
+        if draft.document is None or principal.namespaces is None:
+            return
+        try:
+            check_reach(principal, parse(draft.document), before())
+        except UnprocessableError as error:
+            raise moved(error, draft.pointers) from error
+
+    def served(self, ref: ObjectRef) -> Resource | None:
+        """An object as the control plane has it."""
+        found = self._plane.resources().get(ref)
+        return found if isinstance(found, Resource) else None
 
     async def _current(self, ref: ObjectRef, must: Must, *, repeatable: bool) -> Stored | None:
         try:

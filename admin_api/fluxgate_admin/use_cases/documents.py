@@ -10,7 +10,7 @@ from fluxgate.api.canonical import OURS, digest
 from fluxgate.api.parse import parse_object
 from fluxgate.api.v1alpha1 import API_VERSION, Resource
 from fluxgate.errors import ResourceError
-from fluxgate.ports.resources import Document
+from fluxgate.ports.resources import Document, Stored
 from fluxgate.resources import ObjectRef
 
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -45,6 +45,14 @@ def parse(document: Document) -> Resource:
     if not isinstance(found, Resource):
         raise ResourceError(str(document.get("kind")), ())
     return found
+
+
+def read(stored: Stored | None) -> Resource | None:
+    """What is kept, as an object; None when there is nothing, or nothing valid."""
+    try:
+        return parse(stored.document) if stored is not None else None
+    except ResourceError:
+        return None
 
 
 def document_of(resource: Resource) -> dict[str, Any]:

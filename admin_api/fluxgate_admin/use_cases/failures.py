@@ -66,5 +66,14 @@ def invalid_document(
     return UnprocessableError(_said(problems) or str(error), problems, error="invalid")
 
 
+def moved(error: UnprocessableError, pointers: Pointers) -> UnprocessableError:
+    """A refusal whose pointers lead into the document, with pointers into the request's body."""
+    problems = [
+        {**each, "pointer": pointers.translate(each["pointer"])}
+        for each in error.details["problems"]
+    ]
+    return UnprocessableError(_said(problems) or error.message, problems, error=error.error)
+
+
 def _said(problems: list[dict[str, str]]) -> str:
     return "; ".join(f"{each['pointer'] or 'the body'}: {each['message']}" for each in problems[:3])

@@ -56,11 +56,15 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class HistoryQuery:
-    """Which revisions: newest first, below ``before`` (a number), at most ``limit``."""
+    """Which revisions: newest first, below ``before`` (a number), at most ``limit``.
+
+    Of one ``kind``, unless it is empty; of ``kinds`` alone, unless that is None.
+    """
 
     namespaces: frozenset[str] | None = None
     ref: ObjectRef | None = None
     kind: str = ""
+    kinds: frozenset[str] | None = None
     author: str = ""
     before: int | None = None
     limit: int = 50

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from fluxgate_admin.errors import AdminError, NotFoundError, UnprocessableError
 from fluxgate_admin.principal import Principal
 from fluxgate_admin.use_cases.changes import Changes
+from fluxgate_admin.use_cases.documents import parse
 from fluxgate_admin.use_cases.drafts import Draft, Problem, Report
-from fluxgate_admin.use_cases.scopes import require_read
+from fluxgate_admin.use_cases.reach import takes_write_scope
+from fluxgate_admin.use_cases.scopes import require_read, require_write
 from fluxgate_admin.use_cases.trials import Trials
 
 MakeDraft = Callable[[], Draft]
@@ -26,7 +29,8 @@ class Validation:
         """What is wrong with any of the drafts, and what those that can be read would do.
 
         Every maker gives one draft, or raises ``UnprocessableError`` with pointers into the body. Raises
-        ``ScopeMismatchError`` for kinds the caller may not read, ``NotFoundError`` for what it does not see.
+        ``ScopeMismatchError`` for kinds the caller may not read, and for code it may not write;
+        ``NotFoundError`` for what it does not see.
         """
         problems: list[Problem] = []
         drafts: list[Draft] = []
@@ -35,10 +39,14 @@ class Validation:
                 draft = make()
                 self._authorise(principal, draft)
                 self._changes.check_document(draft)
+                self._changes.check_reach(
+                    principal, draft, partial(self._changes.served, draft.ref)
+                )
             except UnprocessableError as error:
                 problems += problems_of(error)
             else:
                 drafts.append(draft)
+        self._check_code(principal, drafts)
         report = await self._trials.run(principal, drafts) if drafts else Report()
         return replace(report, problems=(*problems, *report.problems))
 
@@ -46,6 +54,13 @@ class Validation:
         require_read(principal, draft.ref.kind)
         if not principal.sees(draft.ref.namespace):
             raise NotFoundError(f"There is no {draft.ref}.")
+
+    def _check_code(self, principal: Principal, drafts: Sequence[Draft]) -> None:
+        """Trying runs code that drafts bring: that is for who may write them. Raises ``ScopeMismatchError``."""
+        for draft in drafts:
+            wanted = parse(draft.document) if draft.document is not None else None
+            if takes_write_scope(draft.ref, wanted, self._changes.served(draft.ref)):
+                require_write(principal, draft.ref.kind)
 
 
 def problems_of(error: AdminError) -> list[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from fluxgate.difference import fresh
@@ -13,6 +14,9 @@ from fluxgate_operator.trial.pointers import messages_of, pointer_in, quoted_in
 _GOOD = frozenset({Reason.ACCEPTED, Reason.RESOLVED_REFS, Reason.PROGRAMMED, Reason.EXPOSED})
 _ONLY_TOLD = frozenset({Reason.PARTIALLY_ACCEPTED, Reason.DISABLED})
 """Worth reading, no reason to refuse: a field without effect, an object switched off on purpose."""
+_TAKEN = re.compile(
+    r"^spec\.matches\[\d+\]: (?P<claim>.+) is already claimed by (?P<by>.+?), which is "
+)
 
 
 def condition_findings(
@@ -30,7 +34,11 @@ def condition_findings(
     deleted = any(each.document is None for each in proposals)
     for status in fresh(after.values(), before.values()):
         if status.ref not in proposed:
-            yield from _suffering(before.get(status.ref), status, deleted=deleted)
+            old = before.get(status.ref)
+            if taking := list(_taking(proposals, old, status)):
+                yield from taking
+            else:
+                yield from _suffering(old, status, deleted=deleted)
 
 
 def _own(index: int, proposal: Proposal, condition: Condition) -> Iterator[Finding]:
@@ -50,6 +58,48 @@ def _own(index: int, proposal: Proposal, condition: Condition) -> Iterator[Findi
             fatal=condition.reason not in _ONLY_TOLD,
             proposal=index,
         )
+
+
+def _taking(
+    proposals: Sequence[Proposal], before: ObjectStatus | None, after: ObjectStatus
+) -> Iterator[Finding]:
+    """Claims that proposals would take from an object that has them.
+
+    Ages decide between objects that are there, and names between those of one age, as all files of a folder
+    are. Neither lets a change take away what another serves already, whether or not its author sees the other.
+    """
+    known = set(_said_of_acceptance(before)) if before is not None else set()
+    by_name = {str(each.ref): (index, each) for index, each in enumerate(proposals)}
+    for message in _said_of_acceptance(after):
+        taken = _TAKEN.match(message)
+        if taken is None or message in known or taken["by"] not in by_name:
+            continue
+        index, proposal = by_name[taken["by"]]
+        yield Finding(
+            FindingSource.TRANSLATION,
+            proposal.ref,
+            f"/spec/matches/{_match_of(proposal, taken['claim'])}",
+            f"{taken['claim']} is already claimed by {after.ref}; change the match or the priority",
+            reason=Reason.CONFLICTED,
+            proposal=index,
+        )
+
+
+def _said_of_acceptance(status: ObjectStatus) -> Iterator[str]:
+    for each in status.conditions:
+        if each.type is ConditionType.ACCEPTED:
+            yield from messages_of(each.message)
+
+
+def _match_of(proposal: Proposal, claim: str) -> int:
+    """Which match of a proposal claims ``claim`` (``Prefix /orders on host *``); the first, if that cannot be told."""
+    spec = (proposal.document or {}).get("spec")
+    matches = spec.get("matches") if isinstance(spec, Mapping) else None
+    for index, match in enumerate(matches if isinstance(matches, Sequence) else ()):
+        path = match.get("path") if isinstance(match, Mapping) else None
+        if isinstance(path, Mapping) and f" {path.get('value')} on host " in claim:
+            return index
+    return 0
 
 
 def _suffering(

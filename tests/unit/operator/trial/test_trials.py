@@ -197,6 +197,41 @@ async def test_a_claim_that_another_route_has_is_refused() -> None:
     ]
 
 
+@pytest.mark.parametrize("there", ["a", "z"])
+async def test_what_is_served_already_keeps_its_claim_whatever_it_is_called(there: str) -> None:
+    """Names decide between objects of one age, as all in a folder are: a new one could take by its name."""
+    stage = Stage(route(there, "/same"))
+
+    (found,) = (await stage.attempt(route("m", "/same"))).findings
+
+    assert (str(found.ref), found.reason, found.pointer) == (
+        *("Route default/m", "Conflicted"),
+        "/spec/matches/0",
+    )
+    assert found.fatal
+    assert f"Prefix /same on host * is already claimed by Route default/{there}" in found.message
+
+
+async def test_not_even_one_of_several_matches_is_taken_from_what_is_served() -> None:
+    served = route("z", "/same")
+    served["spec"]["matches"].append({"path": {"type": "Prefix", "value": "/other"}})
+    taking = route("a", "/free")
+    taking["spec"]["matches"].append({"path": {"type": "Prefix", "value": "/other"}})
+    stage = Stage(served)
+
+    trial = await stage.attempt(taking)
+
+    assert said(trial) == [("translation", "Route default/a", "/spec/matches/1", True)]
+
+
+async def test_who_gives_a_claim_up_in_the_same_write_loses_nothing() -> None:
+    stage = Stage(route("z", "/same"))
+
+    trial = await stage.attempt(route("a", "/same"), route("z", "/moved"))
+
+    assert trial.ok, trial.findings
+
+
 async def test_an_object_keeps_its_age_so_that_its_own_change_loses_no_claim() -> None:
     elder, younger = route("z", "/same"), route("a", "/same")
     elder["metadata"]["creationTimestamp"] = "2024-01-01T00:00:00Z"

@@ -199,17 +199,17 @@ class TestStory:
 class TestSecrets:
     def test_no_credential_and_no_query_is_in_anything_exported(self, world: World) -> None:
         answers = [
-            world.told(f"/live?apikey={KEY}&card=4111")[0],
-            world.told("/keyed?card=4111", ("authorization", f"Bearer {KEY}"))[0],
-            world.told(f"/nowhere?apikey={KEY}&card=4111")[0],
-            world.told("/keyed", ("x-api-key", KEY), ("cookie", "session=4111"))[0],
+            world.told(f"/live?apikey={KEY}&card=canary-card")[0],
+            world.told("/keyed?card=canary-card", ("authorization", f"Bearer {KEY}"))[0],
+            world.told(f"/nowhere?apikey={KEY}&card=canary-card")[0],
+            world.told("/keyed", ("x-api-key", KEY), ("cookie", "session=canary-card"))[0],
         ]
         assert [each.status for each in answers] == [200, 200, 404, 200]
         records = [world.logged(each)[1] for each in answers]
         text = f"{world.collector.spans()} {records}"
         assert "key-7" in text
         assert KEY not in text
-        assert "4111" not in text
+        assert "canary-card" not in text
 
     def test_the_url_is_there_without_its_query(self, world: World) -> None:
         _, span = world.told("/open/7?page=2", ("host", "api.example.com"))

@@ -74,6 +74,10 @@ def invalid_request(error: RequestValidationError) -> InvalidRequestError:
     """The refusal of a request whose shape is wrong; pointers lead into its body."""
     if isinstance(error.body, Malformed):
         return InvalidRequestError(f"The body is not JSON: {error.body.why}")
+    if isinstance(error.body, bytes) and error.body:
+        return InvalidRequestError(
+            "The body is not sent as JSON: say Content-Type: application/json."
+        )
     problems = list(_problems(error.errors(), error.body))[:_MOST]
     first = problems[0]
     where = first.get("pointer") or first.get("parameter") or "the body"

@@ -283,6 +283,17 @@ async def test_a_body_that_cannot_be_read_is_refused_with_a_pointer(
     assert pointer in {each["pointer"] for each in answer.json()["problems"]}
 
 
+async def test_json_that_is_sent_as_something_else_is_refused_with_what_to_say_instead(
+    admin: AdminRun, body: dict[str, Any]
+) -> None:
+    """``curl --data`` sends a form when no other type is said."""
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    answer = await admin.call("POST", "/v2/routes", body, headers=form)
+
+    assert answer.status_code == 400
+    assert "Content-Type: application/json" in answer.json()["message"]
+
+
 async def test_an_idempotency_key_makes_a_change_once(
     admin: AdminRun, body: dict[str, Any]
 ) -> None:

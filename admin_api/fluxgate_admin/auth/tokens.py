@@ -7,6 +7,7 @@ it possible to end a token before its time; what an account lost its tokens lose
 from __future__ import annotations
 
 import datetime as dt
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,6 +35,9 @@ LONGEST_CHAIN = dt.timedelta(hours=24)
 REUSE_GRACE = dt.timedelta(seconds=60)
 """Requests on their way with the old token while it is rotated are no theft."""
 
+_KID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_UNREADABLE = (jwt.InvalidTokenError, ValueError, RecursionError)
+"""What is raised for a text that is no token; JSON that is nested deeply enough runs out of stack."""
 _REQUIRED = ("iss", "aud", "sub", "exp", "iat", "jti")
 _KINDS = {
     AccountKind.CLIENT: PrincipalKind.CLIENT,
@@ -92,7 +96,7 @@ class Tokens:
         """Whether a token says that we issued it; nothing is believed of it."""
         try:
             claims = jwt.decode(token, options={"verify_signature": False})
-        except (jwt.InvalidTokenError, ValueError):
+        except _UNREADABLE:
             return False
         return claims.get("iss") == self._issuer
 
@@ -201,7 +205,8 @@ class Tokens:
             if header.get("alg") != ALGORITHM or header.get("typ") != TYPE:
                 return None
             kid = header.get("kid")
-            key = await self._keys.public_key(kid) if isinstance(kid, str) else None
+            known = isinstance(kid, str) and _KID.fullmatch(kid)
+            key = await self._keys.public_key(kid) if known else None
             if key is None:
                 return None
             claims: Mapping[str, Any] = jwt.decode(
@@ -217,7 +222,7 @@ class Tokens:
                     "verify_nbf": False,
                 },
             )
-        except (jwt.InvalidTokenError, ValueError):
+        except _UNREADABLE:
             return None
         exp = claims["exp"]
         if not isinstance(exp, int) or exp <= self._clock().timestamp():

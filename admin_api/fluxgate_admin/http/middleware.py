@@ -11,7 +11,7 @@ from structlog.typing import FilteringBoundLogger
 
 from fluxgate_admin.auth.addresses import client_address, networks
 from fluxgate_admin.deps import Deps
-from fluxgate_admin.errors import AdminError, TooLargeError
+from fluxgate_admin.errors import AdminError, InvalidRequestError, TooLargeError
 from fluxgate_admin.http.answers import error_answer
 from fluxgate_admin.http.context import RequestContext, context_in, new_context
 from fluxgate_admin.use_cases.ports import AuditRecord
@@ -19,7 +19,8 @@ from fluxgate_admin.use_cases.ports import AuditRecord
 REQUEST_ID = "x-request-id"
 UNAUDITED = frozenset(("/healthz", "/readyz", "/docs", "/openapi.json", "/.well-known/jwks.json"))
 """Public, and asked every few seconds: nobody learns anything from their records."""
-_SECRET = re.compile(r"(sk_(?:live|test)_|fss_)[A-Za-z0-9_-]+")
+_SECRET = re.compile(r"(sk_(?:live|test)_|fss_|fcs_|eyJ)[A-Za-z0-9_.-]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LONGEST_PATH = 512
 _FORWARDED = b"x-forwarded-for"
 
@@ -42,7 +43,11 @@ class RequestMiddleware:
         answer = _Answer(send, context)
         started = time.perf_counter()
         try:
-            await self._app(scope, receive, answer.send)
+            if _holds_nul(scope):
+                refusal = InvalidRequestError("No path and no query holds a NUL character.")
+                await error_answer(context, refusal)(scope, receive, answer.send)
+            else:
+                await self._app(scope, receive, answer.send)
         except Exception as error:
             self._log_failure(scope, context, error)
             if answer.status is not None:
@@ -169,5 +174,10 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 def shown_path(scope: Scope) -> str:
-    """The path for logs: bounded, without anything that looks like a key."""
-    return _SECRET.sub(r"\1…", scope["path"])[:_LONGEST_PATH]
+    """The path for logs: bounded, without anything that looks like a key, or that a log or database trips over."""
+    return _CONTROL.sub("\ufffd", _SECRET.sub(r"\1…", scope["path"])[:_LONGEST_PATH])
+
+
+def _holds_nul(scope: Scope) -> bool:
+    """PostgreSQL has no text that does, and no name of ours has either."""
+    return "\0" in scope["path"] or b"%00" in scope["query_string"]

@@ -21,6 +21,8 @@ Operation = tuple[str, str, dict[str, Any]]
 
 OPEN_TO_EVERYBODY = {"healthz", "readyz", "issue_token", "get_jwks"}
 OF_ANYBODY_WITH_A_CREDENTIAL = {"who_am_i", "rotate_credential"}
+QUESTIONS = {"validate_config", "explain"}
+"""By POST, and nothing is changed."""
 BY_THE_SCOPES_OF_KINDS = {
     "list_objects",
     "get_object",
@@ -61,6 +63,8 @@ async def test_every_operation_declares_its_scope_and_how_callers_prove_who_they
             assert scope == ANY, where
         else:
             assert known(scope), where
+            reads = method == "get" or name in QUESTIONS
+            assert scope.endswith(":read") == reads, where
         if scope != PUBLIC:
             assert {tuple(each) for each in operation["security"]} == {
                 ("key",),

@@ -205,8 +205,9 @@ class Tokens:
             if header.get("alg") != ALGORITHM or header.get("typ") != TYPE:
                 return None
             kid = header.get("kid")
-            known = isinstance(kid, str) and _KID.fullmatch(kid)
-            key = await self._keys.public_key(kid) if known else None
+            if not isinstance(kid, str) or not _KID.fullmatch(kid):
+                return None
+            key = await self._keys.public_key(kid)
             if key is None:
                 return None
             claims: Mapping[str, Any] = jwt.decode(

@@ -19,6 +19,7 @@ from fluxgate_admin.principal import Principal
 
 CODE = frozenset(get_args(ExtensionType))
 """Types of policy whose configuration is code, or Envoy's own."""
+_OUTPUTS = frozenset(("/dev/stdout", "/dev/stderr"))
 
 
 def check_reach(principal: Principal, wanted: Resource, before: Resource | None) -> None:
@@ -50,10 +51,7 @@ def _beyond(
             message = (
                 "it takes a credential for all namespaces: this is about processes of everybody"
             )
-            if _admits_more(wanted, before):
-                yield "/spec/extensions", message
-            if _names_more_files(wanted, before):
-                yield "/spec/listeners", f"files of the server: {message}"
+            yield from ((place, message) for place in _further(wanted, before))
 
 
 def takes_write_scope(ref: ObjectRef, wanted: Resource | None, before: Resource | None) -> bool:
@@ -63,7 +61,7 @@ def takes_write_scope(ref: ObjectRef, wanted: Resource | None, before: Resource 
     """
     match wanted:
         case GatewayConfig():
-            return _admits_more(wanted, before) or _names_more_files(wanted, before)
+            return any(_further(wanted, before))
         case Plugin(spec=spec):
             return spec.type in CODE
         case Route(spec=spec):
@@ -71,12 +69,21 @@ def takes_write_scope(ref: ObjectRef, wanted: Resource | None, before: Resource 
     return ref.kind == "Tenant"
 
 
-def _admits_more(wanted: GatewayConfig, before: Resource | None) -> bool:
-    now = wanted.spec.extensions
-    was = before.spec.extensions if isinstance(before, GatewayConfig) else None
-    return bool(now.allow) and now != was
+def _further(wanted: GatewayConfig, before: Resource | None) -> Iterator[str]:
+    """Where a GatewayConfig reaches further than before: into code, and into files and sockets of the server."""
+    was = before if isinstance(before, GatewayConfig) else None
+    extensions = wanted.spec.extensions
+    if extensions.allow and (was is None or was.spec.extensions != extensions):
+        yield "/spec/extensions"
+    known = dict(_files(was)) if was is not None else {}
+    for place, named in _files(wanted):
+        if not named <= known.get(place, frozenset()):
+            yield place
 
 
-def _names_more_files(wanted: GatewayConfig, before: Resource | None) -> bool:
-    known = set(files_of(before)) if isinstance(before, GatewayConfig) else set()
-    return not set(files_of(wanted)) <= known
+def _files(config: GatewayConfig) -> Iterator[tuple[str, frozenset[object]]]:
+    """What of the server's files a GatewayConfig names, by place; its output is nobody's file."""
+    spec = config.spec
+    yield "/spec/listeners", frozenset(files_of(config))
+    yield "/spec/upstreamSockets", frozenset(spec.upstream_sockets)
+    yield "/spec/logging/accessLog/path", frozenset((spec.logging.access_log.path,)) - _OUTPUTS

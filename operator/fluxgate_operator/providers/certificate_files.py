@@ -7,6 +7,9 @@ together, as while its second file is still to be written, leaves the last good 
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -107,13 +110,24 @@ def read_files(files: CertificateFiles) -> Secret:
     data = {}
     for key, path in files.paths:
         try:
-            with Path(path).open("rb") as file:
-                data[key] = SecretBytes(file.read(_MAX_BYTES))
+            data[key] = SecretBytes(_content(path))
         except OSError as error:
             problem = f"{path} cannot be read: {error.strerror or error}"
             data = {PROBLEM: SecretBytes(problem.encode())}
             break
     return Secret(files.ref.namespace, files.ref.name, "Opaque", MappingProxyType(data))
+
+
+def _content(path: str) -> bytes:
+    """Of a regular file alone: a pipe, a terminal or a device would keep everybody waiting."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "is no regular file")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(_MAX_BYTES)
+    finally:
+        os.close(descriptor)
 
 
 def _folders(path: Path) -> Iterator[Path]:

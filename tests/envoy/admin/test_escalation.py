@@ -159,7 +159,9 @@ async def test_no_rollback_claims_what_a_write_may_not(admin: AdminRun) -> None:
     assert (await admin.call("GET", url)).status_code == 404
 
 
-async def test_who_is_bound_to_a_namespace_admits_no_code_for_everybody(admin: AdminRun) -> None:
+async def test_who_is_bound_to_a_namespace_admits_no_code_for_everybody(
+    admin: AdminRun, tmp_path: Path
+) -> None:
     key = await admin.key_for("configs:admin", namespaces=frozenset(("team-a",)))
     listener = {"name": "http", "port": 8081, "address": "127.0.0.1"}
     spec = {"listeners": [listener], "extensions": {"allow": ["envoy-patch"]}}
@@ -169,12 +171,21 @@ async def test_who_is_bound_to_a_namespace_admits_no_code_for_everybody(admin: A
     )
     assert answer.status_code == 422, answer.text
     assert answer.json()["problems"][0]["pointer"] == "/spec/extensions"
-    files = {"listeners": [{**listener, "protocol": "HTTPS", "tls": BY_PATH}]}
-    answer = await admin.call(
-        "PUT", f"{url}?dry_run=true", document("GatewayConfig", "team-a", "mine", files), key=key
-    )
-    assert answer.status_code == 422, answer.text
-    assert answer.json()["problems"][0]["pointer"] == "/spec/listeners"
+    further = {
+        "/spec/listeners": {"listeners": [{**listener, "protocol": "HTTPS", "tls": BY_PATH}]},
+        "/spec/upstreamSockets": {"listeners": [listener], "upstreamSockets": ["/run"]},
+        "/spec/logging/accessLog/path": {
+            "listeners": [listener],
+            "logging": {"accessLog": {"path": str(tmp_path / "log")}},
+        },
+    }
+    for place, spec in further.items():
+        answer = await admin.call(
+            "PUT", f"{url}?dry_run=true", document("GatewayConfig", "team-a", "mine", spec), key=key
+        )
+        assert answer.status_code == 422, answer.text
+        assert [each["pointer"] for each in answer.json()["problems"]] == [place]
+    assert not (tmp_path / "log").exists()
 
 
 async def test_history_shows_objects_to_who_may_read_their_kind(admin: AdminRun) -> None:

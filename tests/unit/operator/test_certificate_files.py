@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from support.certificates import Authority, Pair
 from unit.translator.world import edge
 
 from fluxgate.resources import ResourceStore, Secret
-from fluxgate.translator.certificate_files import files_of
-from fluxgate_operator.providers.certificate_files import CertificateFileReader
+from fluxgate.translator.certificate_files import PROBLEM, files_of
+from fluxgate_operator.providers.certificate_files import CertificateFileReader, read_files
 
 AUTHORITY = Authority()
 FIRST, SECOND = AUTHORITY.issue("example.com"), AUTHORITY.issue("example.com")
@@ -153,3 +154,19 @@ async def test_files_that_nobody_names_any_more_leave_the_store(watched: Watched
     watched.store.upsert(edge())
     assert watched.reader.refresh()
     assert watched.store.get(files.ref) is None
+
+
+@pytest.mark.parametrize("what", ["a pipe", "a folder", "a device"])
+def test_what_is_no_regular_file_is_refused_and_waited_for_by_nobody(
+    tmp_path: Path, what: str
+) -> None:
+    path = Path("/dev/zero") if what == "a device" else tmp_path / "x"
+    if what == "a pipe":
+        os.mkfifo(path)
+    elif what == "a folder":
+        path.mkdir()
+    files = {"certificate": str(path), "key": str(path)}
+    tls = {"certificateFiles": [files]}
+    (named,) = files_of(edge(listeners=[{"name": "a", "port": 1, "protocol": "HTTPS", "tls": tls}]))
+    found = read_files(named)
+    assert found.data[PROBLEM].reveal().decode() == f"{path} cannot be read: is no regular file"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
@@ -32,7 +33,7 @@ class Idempotency:
         perform: Callable[[], Awaitable[Response]],
     ) -> Response:
         """The answer of ``perform``, or the one it gave before. Raises ``ConflictError``."""
-        asked = await digest_of(request)
+        asked = await digest_of(request, principal)
         known = await self._store.claim(principal.id, key, asked)
         if known is not None:
             headers = {**known.headers, REPLAYED: "true"}
@@ -61,10 +62,15 @@ class Idempotency:
             self._log.warning("an answer is not kept for its idempotency key", error=error.message)
 
 
-async def digest_of(request: Request) -> str:
-    """What makes two requests the same one: method, path, query, condition and body."""
+async def digest_of(request: Request, principal: Principal) -> str:
+    """What makes two requests the same one: method, path, query, condition, body, and what their sender may.
+
+    One account has tokens for some of its rights; an answer to one of them is none to another.
+    """
     scope = request.scope
+    where = None if principal.namespaces is None else sorted(principal.namespaces)
     parts = (
+        json.dumps([where, sorted(principal.scopes)]).encode(),
         scope["method"].encode(),
         scope["path"].encode(),
         scope["query_string"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +19,7 @@ from support.admin_fakes import EVERYTHING, NOW
 from fluxgate_admin.errors import ConflictError, UnavailableError
 from fluxgate_admin.http.idempotency import Idempotency
 from fluxgate_admin.http.middleware import BodyMiddleware, RequestMiddleware
+from fluxgate_admin.principal import Principal
 from fluxgate_admin.use_cases.ports import AuditRecord, Remembered
 
 
@@ -213,6 +214,24 @@ async def test_another_request_under_the_key_is_a_conflict(other: Request) -> No
     await once(EVERYTHING, "k", request(), write)
     with pytest.raises(ConflictError):
         await once(EVERYTHING, "k", other, write)
+    assert write.made == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(EVERYTHING, namespaces=frozenset(("shop",))),
+        replace(EVERYTHING, scopes=frozenset(("routes:read",))),
+    ],
+    ids=["another namespace", "other scopes"],
+)
+async def test_an_answer_is_given_again_only_to_who_may_the_same(other: Principal) -> None:
+    """One account has several tokens, and a token of the cluster's acts where a header says."""
+    store, write = Memory(), Counter()
+    once = Idempotency(store, structlog.get_logger()).once
+    await once(EVERYTHING, "k", request(), write)
+    with pytest.raises(ConflictError):
+        await once(other, "k", request(), write)
     assert write.made == 1
 
 

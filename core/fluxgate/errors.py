@@ -77,11 +77,20 @@ class ResourceConflictError(ResourceClientError):
 class ResourceStoreUnavailableError(ResourceClientError):
     """The API server or the folder did not answer; a write may have been made all the same.
 
-    ``retry_after`` is in seconds, None when nobody said.
+    ``retry_after`` is in seconds, None when nobody said. ``unwritten`` says that a write was certainly not made
+    (a full disk).
     """
 
-    def __init__(self, subject: str, message: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        subject: str,
+        message: str,
+        retry_after: float | None = None,
+        *,
+        unwritten: bool = False,
+    ) -> None:
         self.retry_after = retry_after
+        self.unwritten = unwritten
         super().__init__(subject, message)
 
 

@@ -20,7 +20,7 @@ from fluxgate_admin.use_cases.drafts import Draft, WriteOptions
 from fluxgate_admin.use_cases.ports import History, Intent
 
 Failure = ResourceClientError | ResourceError
-"""Why a write was not made; ``ResourceStoreUnavailableError``: nobody knows."""
+"""Why a write was not made; ``ResourceStoreUnavailableError``: nobody knows, unless it is ``unwritten``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,9 @@ class Writer:
         await self._history.begin(intent)
         try:
             stored = await self._store(current, draft)
-        except ResourceStoreUnavailableError:
-            raise
-        except (ResourceClientError, ResourceError):
-            await self._abandon(intent)
+        except (ResourceClientError, ResourceError) as error:
+            if not _may_be_made(error):
+                await self._abandon(intent)
             raise
         return Written(stored, await self._finish(intent, stored))
 
@@ -93,7 +92,7 @@ class Writer:
         for intent, outcome in zip(intents, made, strict=True):
             if not isinstance(outcome, (ResourceClientError, ResourceError)):
                 done.append((intent, outcome))
-            elif not isinstance(outcome, ResourceStoreUnavailableError):
+            elif not _may_be_made(outcome):
                 await self._abandon(intent)
         numbers = await self._finish_all(done)
         return [
@@ -166,3 +165,8 @@ class Writer:
                 request_id=intent.request_id,
                 error=error.message,
             )
+
+
+def _may_be_made(error: Failure) -> bool:
+    """Whether a write that failed may have been made all the same."""
+    return isinstance(error, ResourceStoreUnavailableError) and not error.unwritten

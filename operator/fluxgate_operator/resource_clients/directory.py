@@ -37,7 +37,12 @@ from fluxgate_operator.resource_clients.folder_index import (
     read_bytes,
     rfc3339,
 )
-from fluxgate_operator.resource_clients.folder_writer import ChangedMeanwhileError, FolderWriter
+from fluxgate_operator.resource_clients.folder_writer import (
+    ChangedMeanwhileError,
+    FolderWriter,
+    LockedError,
+    UnsureError,
+)
 from fluxgate_operator.resource_clients.objects import PLURALS, checked
 
 T = TypeVar("T")
@@ -210,6 +215,10 @@ class DirectoryResources:
                         await write(index)
                     except ChangedMeanwhileError:
                         continue
+                    except UnsureError:
+                        raise
+                    except (OSError, DocumentError) as error:
+                        raise _unavailable(str(ref), error, unwritten=True) from error
                     return await self._fresh(str(ref))
         raise ResourceStoreUnavailableError(str(ref), "others keep changing its file; try again")
 
@@ -340,7 +349,14 @@ def _told(subject: str) -> Iterator[None]:
     try:
         yield
     except (OSError, DocumentError) as error:
-        words = getattr(error, "strerror", None)
-        where = getattr(error, "filename", None)
-        message = f"{where}: {words}" if words and where else str(error)
-        raise ResourceStoreUnavailableError(subject, message) from error
+        unwritten = isinstance(error, LockedError)
+        raise _unavailable(subject, error, unwritten=unwritten) from error
+
+
+def _unavailable(
+    subject: str, error: Exception, *, unwritten: bool
+) -> ResourceStoreUnavailableError:
+    words = getattr(error, "strerror", None)
+    where = getattr(error, "filename", None)
+    message = f"{where}: {words}" if words and where else str(error)
+    return ResourceStoreUnavailableError(subject, message, unwritten=unwritten)

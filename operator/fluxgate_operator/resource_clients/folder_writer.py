@@ -14,7 +14,7 @@ import fcntl
 import os
 import secrets
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from fluxgate_operator.providers.scan import Stamp, stamp_of
@@ -30,6 +30,10 @@ class ChangedMeanwhileError(Exception):
 
 class LockedError(OSError):
     """Another writer holds the folder for too long."""
+
+
+class UnsureError(OSError):
+    """The change is made, and the disk does not say that it stays."""
 
 
 class FolderWriter:
@@ -68,7 +72,7 @@ class FolderWriter:
         """Replace the file whose stamp is ``before``, or make one that is not there.
 
         A link stays, and what it leads to is replaced. Mode and owner stay as far as we may. Raises
-        ``OSError``, :class:`ChangedMeanwhileError`; then nothing was written.
+        ``OSError``, :class:`ChangedMeanwhileError`; then nothing was written, but after :class:`UnsureError`.
         """
         target = Path(os.path.realpath(path))
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -83,16 +87,18 @@ class FolderWriter:
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
-        _flush_folder(target.parent)
+        with _made():
+            _flush_folder(target.parent)
 
     def remove(self, path: Path, before: Stamp) -> None:
         """Delete the file whose stamp is ``before``. Raises as :meth:`write`."""
         target = Path(os.path.realpath(path))
         _check(target, before)
         target.unlink()
-        if path.is_symlink():
-            path.unlink()
-        _flush_folder(path.parent)
+        with _made():
+            if path.is_symlink():
+                path.unlink()
+            _flush_folder(path.parent)
 
     def _sweep(self, folder: Path) -> None:
         """Remove drafts of writers that were killed: whoever is alive and writes holds the lock."""
@@ -100,6 +106,15 @@ class FolderWriter:
             self._swept.add(folder)
             for draft in folder.glob(f"{_DRAFT}*.new"):
                 draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _made() -> Iterator[None]:
+    """What fails after the change does not undo it."""
+    try:
+        yield
+    except OSError as error:
+        raise UnsureError(error.errno, error.strerror, error.filename) from error
 
 
 def _check(target: Path, before: Stamp | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import errno
 import fcntl
 import json
 import os
@@ -26,6 +27,7 @@ from fluxgate.errors import (
 )
 from fluxgate.resources import ObjectRef, ResourceStore
 from fluxgate_operator.providers.directory import DirectoryProvider
+from fluxgate_operator.resource_clients import folder_writer
 from fluxgate_operator.resource_clients.directory import DirectoryResources
 
 NOON = dt.datetime(2024, 5, 6, 12, 0, 0, tzinfo=dt.UTC)
@@ -291,9 +293,23 @@ async def test_a_write_waits_for_another_writer_and_gives_up_in_time(
 async def test_a_folder_nobody_may_write_says_so(client: DirectoryResources, folder: Path):
     """As root everything may be written, so the folder's place is taken by a file."""
     (folder / "backends").write_text("a file where a folder should be")
-    with pytest.raises(ResourceStoreUnavailableError, match="backends"):
+    with pytest.raises(ResourceStoreUnavailableError, match="backends") as refused:
         await client.create(backend("a"))
+    assert refused.value.unwritten
     assert files(folder) == ["backends"]
+
+
+async def test_a_change_that_the_disk_does_not_confirm_may_be_made(
+    client: DirectoryResources, monkeypatch: pytest.MonkeyPatch
+):
+    def fails(folder: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error", str(folder))
+
+    monkeypatch.setattr(folder_writer, "_flush_folder", fails)
+    with pytest.raises(ResourceStoreUnavailableError, match="Input/output") as refused:
+        await client.create(backend("a"))
+    assert not refused.value.unwritten
+    assert [each.ref.name for each in await client.list("Backend")] == ["a"]
 
 
 async def test_an_editor_that_saves_in_between_is_not_overwritten(
@@ -416,6 +432,7 @@ async def test_the_gateway_reads_what_was_written(client: DirectoryResources, fo
 WRITER = """
 import asyncio, sys, structlog
 from pathlib import Path
+from fluxgate_operator.resource_clients import folder_writer
 from fluxgate_operator.resource_clients.directory import DirectoryResources
 
 async def main():

@@ -84,6 +84,19 @@ async def test_a_place_that_does_not_answer_leaves_the_announcement(bench: Bench
     assert bench.history.calls == ["begin"]
 
 
+async def test_a_write_that_was_certainly_not_made_leaves_none(bench: Bench) -> None:
+    """Else the next equal write would be in the history twice."""
+
+    def full() -> None:
+        raise ResourceStoreUnavailableError("Route default/orders", "disk full", unwritten=True)
+
+    bench.resources.before_write = full
+    with pytest.raises(UnavailableError):
+        await bench.changes.create(EVERYTHING, Draft(ORDERS, route()), options())
+    assert bench.history.calls == ["begin", "abandon"]
+    assert bench.history.intents == {}
+
+
 async def test_a_write_that_was_refused_is_taken_back_from_the_history(bench: Bench) -> None:
     bench.resources.put(route())
 

@@ -74,7 +74,17 @@ def _document(app: FastAPI) -> dict[str, Any]:
             if operation is not None:
                 _secure(operation, required_scope(route))
                 _document_refusals(operation, path, method)
+                _without_nul(operation)
     return made
+
+
+def _without_nul(operation: dict[str, Any]) -> None:
+    """No parameter holds a NUL: the middleware refuses it, as no database could keep it."""
+    for parameter in operation.get("parameters", ()):
+        schema = parameter["schema"]
+        for each in (schema, schema.get("items", {})):
+            if each.get("type") == "string" and not each.keys() & {"pattern", "enum", "const"}:
+                each["pattern"] = r"^[^\x00]*$"
 
 
 def _close(schema: object) -> None:

@@ -181,6 +181,10 @@ class Changes:
         wanted = options.if_match
         if wanted is None or (current is not None and "*" in wanted):
             return
+        if not wanted:
+            raise PreconditionFailedError(
+                'If-Match names no version: write ETags in quotes, separated by commas: "abc", "def".'
+            )
         if current is None or etag_of_document(current.document) not in wanted:
             raise PreconditionFailedError(
                 f"{ref} is not the version that If-Match names; read it again."

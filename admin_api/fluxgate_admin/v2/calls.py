@@ -16,7 +16,7 @@ from starlette.responses import Response
 from fluxgate_admin.errors import InvalidRequestError
 from fluxgate_admin.http.authentication import Require
 from fluxgate_admin.http.context import RequestContext, context_of
-from fluxgate_admin.http.etags import ETAGS, read_if_match
+from fluxgate_admin.http.etags import read_if_match
 from fluxgate_admin.http.idempotency import Idempotency
 from fluxgate_admin.principal import Principal
 from fluxgate_admin.settings import AdminSettings
@@ -138,7 +138,7 @@ Reason = Annotated[
         examples=["ticket 4711"],
     ),
 ]
-Etags = Annotated[str, StringConstraints(pattern=ETAGS, max_length=4096)]
+Etags = Annotated[str, StringConstraints(max_length=4096)]
 IfMatch = Annotated[
     Etags | SkipJsonSchema[None],
     Header(

@@ -128,8 +128,11 @@ class KeyCheck:
             return False
 
     async def _use_nonce(self, key: Key, signature: Signature) -> None:
-        """Remember it for as long as its timestamp would be taken; only genuine signatures get here."""
-        until = signature.seconds + self._signatures.skew + 1
+        """Remember it for as long as its timestamp would be taken; only genuine signatures get here.
+
+        And for the skew once more: the replica that forgets may be ahead of the one that is asked again.
+        """
+        until = signature.seconds + 2 * self._signatures.skew + 1
         row = AdminNonce(
             key_id=key.id,
             nonce=signature.nonce,

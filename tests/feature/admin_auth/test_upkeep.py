@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 from support.admin_auth import MASTER_KEY, auth_api
 
 from fluxgate.secret import SecretBytes
+from fluxgate_admin.auth.upkeep import forget_expired
 from fluxgate_admin.db.database import Database
 from fluxgate_admin.secret_box import SecretBoxError
 
@@ -62,3 +65,19 @@ async def test_expired_tokens_and_used_nonces_go(database: Database) -> None:
         api.time.pass_by(seconds=3601)
         assert await api.access.forget_expired() == 2
         assert await api.access.forget_expired() == 0
+
+
+async def test_a_replica_that_is_ahead_forgets_no_nonce_that_another_would_take_again(
+    database: Database,
+) -> None:
+    async with auth_api(database) as api:
+        admin = await api.first_key()
+        headers = api.signed(admin, "POST", "/v2/things/plain")
+        first = await api.client.post("/v2/things/plain", headers=headers)
+        assert first.status_code == 200, first.text
+        api.time.pass_by(seconds=300)  # the last second at which it is taken here
+        now = api.time.now
+        ahead = now + dt.timedelta(seconds=240)
+        await forget_expired(database, lambda: ahead)
+        again = await api.client.post("/v2/things/plain", headers=headers)
+        assert (again.status_code, again.json()["error"]) == (401, "signature_replayed")

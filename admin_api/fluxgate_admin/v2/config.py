@@ -95,7 +95,7 @@ async def update_global_config(
 async def validate_config(body: ValidateBody, call: Call = _READS) -> Response:
     """Try changes, all together: schema, references, translation, the real Envoy. Nothing is stored.
 
-    Takes the read scope of every kind in the body.
+    Takes the read scope of every kind in the body; the scope for writing it where code would be tried.
     """
     report = await call.api.validation.run(call.principal, drafts_of(body, call))
     return json_answer(shown_trial(report))

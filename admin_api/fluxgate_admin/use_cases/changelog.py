@@ -72,8 +72,6 @@ class Changelog:
         draft = Draft(revision.ref, document)
         reason = options.reason or f"rollback: as it was {side} revision {number}"
         options = replace(options, reason=reason)
-        if document is None:
-            return await self._changes.delete(principal, revision.ref, options)
         return await self._changes.change(
             principal, revision.ref, lambda _: draft, options, must=Must.ANY
         )

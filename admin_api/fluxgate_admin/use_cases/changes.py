@@ -192,7 +192,9 @@ class Changes:
 
     def _is_repeated(self, current: Stored | None, draft: Draft, must: Must) -> bool:
         """Whether there is nothing to write: the object is as it shall be."""
-        if current is None or draft.document is None:
+        if draft.document is None:
+            return current is None
+        if current is None:
             return False
         same = equal(current.document, draft.document)
         if must is Must.BE_ABSENT and not same:

@@ -367,6 +367,14 @@ async def test_who_does_not_wait_is_told_what_is_known_at_once(bench: Bench) -> 
     assert bench.plane.waited == [0.0]
 
 
+async def test_a_rollback_to_what_is_gone_already_is_no_change(bench: Bench) -> None:
+    outcome = await bench.changes.change(
+        EVERYTHING, ORDERS, lambda _: Draft(ORDERS, None), options(), must=Must.ANY
+    )
+    assert outcome.change is None
+    assert bench.history.calls == []
+
+
 async def test_putting_what_is_deleted_meanwhile_makes_it_anew(bench: Bench) -> None:
     bench.resources.put(route())
     races = iter((True, False))

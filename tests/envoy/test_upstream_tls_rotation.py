@@ -22,7 +22,6 @@ from fluxgate.secret import SecretBytes
 pytestmark = pytest.mark.envoy
 ORIGIN = ObjectRef("Secret", "default", "tls")
 SERVERS, CLIENTS = Authority("servers"), Authority("clients")
-AT_ONCE = 20
 ROTATIONS = 3
 
 
@@ -42,7 +41,12 @@ def upstream(port: int) -> str:
         "caCertificateRef": {"name": "servers"},
         "clientCertificateRef": {"name": "own"},
     }
-    spec = {"targets": [{"host": "127.0.0.1", "port": port}], "tls": tls}
+    spec = {
+        "targets": [{"host": "127.0.0.1", "port": port}],
+        "tls": tls,
+        # a connection that is open stays as it was agreed on: every request shows a new one
+        "connection": {"maxRequests": 1},
+    }
     return API + yaml.safe_dump({"kind": "Upstream", "metadata": {"name": "up"}, "spec": spec})
 
 
@@ -76,9 +80,8 @@ async def gateway(tmp_path: Path) -> AsyncIterator[RunningGateway]:
 
 
 async def subjects(gateway: RunningGateway) -> set[str]:
-    """Who the upstream is told to be talking to, over as many connections as come at once."""
-    answers = await asyncio.gather(*(gateway.get("/") for _ in range(AT_ONCE)))
-    told = [each.echoed("x-forwarded-client-cert")[0] for each in answers]
+    """Who the upstream is told to be talking to."""
+    told = (await gateway.get("/")).echoed("x-forwarded-client-cert")
     return {each.partition("CN=")[2].partition('"')[0] for each in told}
 
 
@@ -88,13 +91,12 @@ async def test_new_connections_show_the_new_certificate_and_no_request_fails(
     assert await subjects(gateway) == {"before"}
     with Load(f"http://127.0.0.1:{gateway.port}/") as load:
         for number in range(ROTATIONS):
-            name = f"after-{number}"
+            name, before = f"after-{number}", load.total
             gateway.write("own.yaml", own(CLIENTS.issue(name, client=True)))
             async with asyncio.timeout(60):
-                while name not in await subjects(gateway):
+                while name not in await subjects(gateway) or load.total == before:
                     pass
     assert load.failed == {}
-    assert load.total
 
 
 async def test_another_authority_of_the_upstream_is_trusted_as_soon_as_it_is_said(

@@ -73,7 +73,7 @@ def _methods(app: FastAPI, request: Request) -> set[str]:
 def invalid_request(error: RequestValidationError) -> InvalidRequestError:
     """The refusal of a request whose shape is wrong; pointers lead into its body."""
     if isinstance(error.body, Malformed):
-        return InvalidRequestError(f"The body is not JSON: {error.body.why}")
+        return _malformed(error.body)
     if isinstance(error.body, bytes) and error.body:
         return InvalidRequestError(
             "The body is not sent as JSON: say Content-Type: application/json."
@@ -82,6 +82,13 @@ def invalid_request(error: RequestValidationError) -> InvalidRequestError:
     first = problems[0]
     where = first.get("pointer") or first.get("parameter") or "the body"
     return InvalidRequestError(f"{where}: {first['message']}", details={"problems": problems})
+
+
+def _malformed(body: Malformed) -> InvalidRequestError:
+    if not body.pointer:
+        return InvalidRequestError(body.why)
+    problem = {"pointer": body.pointer, "message": body.why.removeprefix(f"{body.pointer}: ")}
+    return InvalidRequestError(body.why, details={"problems": [problem]})
 
 
 def _problems(errors: Sequence[Any], body: object) -> Iterable[dict[str, str]]:

@@ -12,6 +12,7 @@ from fluxgate.api.v1alpha1.route import BackendRef
 from fluxgate_admin.errors import UnprocessableError
 from fluxgate_admin.use_cases.merging import merge
 from fluxgate_admin.use_cases.pointers import Pointers, pointer
+from fluxgate_admin.v2.catch_all import check_said
 from fluxgate_admin.v2.paths import read_path, shown_path
 from fluxgate_admin.v2.plugin_uses import FindPlugin, read_use, shown_use
 from fluxgate_admin.v2.spelling import to_camel
@@ -55,6 +56,8 @@ def route_spec(
     patch |= _policies(fields, origins)
     spec = merge(dict(before), patch)
     assert isinstance(spec, dict)
+    if "match" in fields:
+        check_said(spec, fields["match"])
     return spec, Pointers(origins, dict(fields))
 
 

@@ -143,12 +143,72 @@ def test_a_patch_merges_into_what_is_there() -> None:
         "circuitBreaker": {"maxRequests": 1, "maxConnections": 5},
     }
     gone = {
-        "match": None,
+        "match": {"path": None, "methods": None},
         "timeout": None,
         "retries": None,
         "circuit_breaker": {"max_requests": None},
     }
-    assert spec_of(gone, before) == {"circuitBreaker": {}}
+    assert spec_of(gone, before) == {
+        "matches": [{}],
+        "hosts": ["a.example"],
+        "circuitBreaker": {},
+    }
+
+
+ORDERS = {
+    "matches": [{"path": {"type": "Prefix", "value": "/orders/"}, "methods": ["GET"]}],
+    "hosts": ["a.example"],
+}
+HOSTLESS = {"matches": ORDERS["matches"]}
+
+
+@pytest.mark.parametrize(
+    ("match", "before", "places"),
+    [
+        ({}, {}, ["/match"]),
+        ({"path": {}}, {}, ["/match"]),
+        ({"path": {"type": "Prefix"}}, {}, ["/match"]),
+        ({"methods": ["GET"]}, {}, ["/match"]),
+        ({"methods": [], "hosts": [], "headers": {}}, {}, ["/match"]),
+        ({"hosts": ["*"]}, {}, ["/match"]),
+        ([{"path": "/a"}, {}], {}, ["/match/1"]),
+        (None, ORDERS, ["/match"]),
+        ({"path": None, "hosts": None}, ORDERS, ["/match"]),
+        ({"path": None}, HOSTLESS, ["/match"]),
+        ({"hosts": None}, {"hosts": ["a.example"]}, ["/match"]),
+    ],
+)
+def test_a_match_that_takes_every_request_has_to_say_so(
+    match: Any, before: dict[str, Any], places: list[str]
+) -> None:
+    with pytest.raises(UnprocessableError) as caught:
+        spec_of({"match": match}, before)
+    assert [each["pointer"] for each in caught.value.details["problems"]] == places
+    assert '{"match": {"path": "/*"}}' in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("match", "before"),
+    [
+        ({"path": "/*"}, {}),
+        ({"path": {"type": "Prefix", "value": "/"}}, {}),
+        ({"path": {"type": "Exact"}}, {}),
+        ({"hosts": ["a.example"]}, {}),
+        ({"headers": {"X-Env": "canary"}}, {}),
+        ({"credential": "JWT"}, {}),
+        ({}, ORDERS),
+        ({"methods": None}, HOSTLESS),
+        ({"hosts": None}, ORDERS),
+        ({"path": None}, ORDERS),
+        ({"path": "/*"}, ORDERS),
+    ],
+)
+def test_a_match_that_says_what_it_takes_is_taken(match: Any, before: dict[str, Any]) -> None:
+    assert "matches" in spec_of({"match": match}, before)
+
+
+def test_what_a_route_takes_is_no_concern_of_a_patch_of_something_else() -> None:
+    assert spec_of({"timeout": "1s"}, {}) == {"timeouts": {"request": "1s"}}
 
 
 def test_one_match_cannot_be_patched_where_there_are_several() -> None:
@@ -270,7 +330,7 @@ def test_what_is_shown_makes_the_same_route_again(body: dict[str, Any]) -> None:
     [
         ({"match": {"path": "/a"}}, "/spec/matches/0/path/value", "/match/path"),
         ({"match": {"path": {"value": "/a"}}}, "/spec/matches/0/path/value", "/match/path/value"),
-        ({"match": [{}, {"path": "/a"}]}, "/spec/matches/1/path", "/match/1/path"),
+        ({"match": [{"path": "/b"}, {"path": "/a"}]}, "/spec/matches/1/path", "/match/1/path"),
         (
             {"match": {"headers": {"X-A": "b"}}},
             "/spec/matches/0/headers/0/value",

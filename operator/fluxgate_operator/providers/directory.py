@@ -12,6 +12,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from fluxgate.api.v1alpha1 import Resource
@@ -127,10 +128,10 @@ class DirectoryProvider:
                 _answer(self._settling)
 
     async def _take(self, watch: FolderWatch, changes: Changes) -> None:
-        if not changes.everything and not changes.files:
+        if not changes.everything and not changes.files and not changes.folders:
             return
         before = self._store.revision, self.problems
-        if changes.everything:
+        if changes.everything or not await self._joined(watch, changes.folders):
             await self._rescan(watch)
         await self._reload(sorted(changes.files), forced=True)
         if before != (self._store.revision, self.problems):
@@ -145,9 +146,24 @@ class DirectoryProvider:
             if not self._follow(watch, tree):
                 return
 
+    async def _joined(self, watch: FolderWatch, folders: Iterable[Path]) -> bool:
+        """Read folders that are new, without looking at the others; False when that does not suffice."""
+        for folder in sorted(folders):
+            more = True
+            while more:
+                tree = scan(folder)
+                if not tree.plain:
+                    return False
+                await self._reload(tree.files, forced=False)
+                more = self._watched(partial(watch.extend, tree.folders))
+        return True
+
     def _follow(self, watch: FolderWatch, tree: Tree) -> bool:
+        return self._watched(partial(watch.follow, tree.folders, tree.linked))
+
+    def _watched(self, follow: Callable[[], bool]) -> bool:
         try:
-            return watch.follow(tree.folders, tree.linked)
+            return follow()
         except WatchLimitError as error:
             if not self._loaded.is_set():
                 raise

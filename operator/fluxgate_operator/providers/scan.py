@@ -35,6 +35,11 @@ class Tree:
     linked: tuple[Path, ...]
     unreadable: tuple[tuple[Path, OSError], ...] = ()
 
+    @property
+    def plain(self) -> bool:
+        """Whether all of it was read, and it leads nowhere else: then it says nothing about other folders."""
+        return not self.linked and not self.unreadable
+
 
 def is_hidden(name: str) -> bool:
     """Whether a file or folder of this name is none of ours."""

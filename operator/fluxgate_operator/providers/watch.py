@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -42,10 +42,11 @@ class WatchLimitError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What to look at again: these files, or with ``everything`` the whole folder."""
+    """What to look at again: these files, these folders that are new, or with ``everything`` all there is."""
 
     files: frozenset[Path]
     everything: bool
+    folders: frozenset[Path] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,13 @@ class FolderWatch:
         added = self._settle(self._ours, wanted)
         return self._settle(self._foreign, foreign) or added
 
+    def extend(self, folders: Iterable[Path]) -> bool:
+        """Watch these, too; returns whether any is newly watched. Scan once more then, as for :meth:`follow`.
+
+        Raises :class:`WatchLimitError`.
+        """
+        return self._join(self._ours, {path: _identity(path) for path in sorted(folders)})
+
     async def changes(self) -> AsyncIterator[Changes]:
         """Batches of what changed; everything the kernel already knows comes in one batch.
 
@@ -103,7 +111,7 @@ class FolderWatch:
     def known(self) -> Changes:
         """What the kernel knows at this moment and nobody has asked for; waits for nothing."""
         found = self._sum_up(list(self._pending()))
-        return Changes(found.files | self._overdue(), found.everything)
+        return replace(found, files=found.files | self._overdue())
 
     def nudge(self) -> None:
         """Let :meth:`changes` go through its next round without waiting for an event."""
@@ -141,6 +149,7 @@ class FolderWatch:
 
     def _sum_up(self, events: list[Event]) -> Changes:
         files: set[Path] = set()
+        folders: set[Path] = set()
         everything = False
         for event in events:
             watch = event.watch
@@ -148,9 +157,25 @@ class FolderWatch:
                 everything = True
             elif (path := self._file_of(watch, event)) is not None:
                 files.add(path)
+            elif (path := self._new_folder_of(watch, event)) is not None:
+                folders.add(path)
             else:
                 everything |= self._concerns_all(watch, event)
-        return Changes(frozenset(files), everything)
+        return Changes(frozenset(files), everything, frozenset(folders))
+
+    def _new_folder_of(self, watch: Watch, event: Event) -> Path | None:
+        """The folder an event is about, when it came to a place where none was.
+
+        Where links are, what appears in one place may be seen in another.
+        """
+        if event.name is None or Mask.ISDIR not in event.mask or not self._is_ours(watch):
+            return None
+        came = event.mask & (Mask.CREATE | Mask.MOVED_TO)
+        if not came or self._linked or is_hidden(event.name.name):
+            return None
+        path = watch.path / event.name
+        known = self._ours.get(path)
+        return path if known is None or known.identity == _identity(path) else None
 
     def _file_of(self, watch: Watch, event: Event) -> Path | None:
         """The resource file an event is about, when it is about one file of ours."""
@@ -198,6 +223,11 @@ class FolderWatch:
         identities = {path: _identity(path) for path in sorted(wanted)}
         for path in [path for path, each in table.items() if identities.get(path) != each.identity]:
             self._drop(table.pop(path).watch)
+        return self._join(table, identities)
+
+    def _join(
+        self, table: dict[Path, _Watched], identities: Mapping[Path, tuple[int, int] | None]
+    ) -> bool:
         added = False
         for path, identity in identities.items():
             if identity is None or path in table:

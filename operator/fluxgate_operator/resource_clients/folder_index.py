@@ -78,7 +78,7 @@ class FolderIndex:
     async def take(self, changes: Changes) -> set[ObjectRef]:
         """Look again at what changed; returns the objects that may have."""
         everything, self._behind = changes.everything or self._behind, True
-        if everything:
+        if everything or not await self._joined(changes.folders):
             await self._rescan()
         if changes.files:
             await self._read(sorted(changes.files), forced=True)
@@ -87,6 +87,18 @@ class FolderIndex:
         for ref in touched:
             self._settle(ref)
         return touched
+
+    async def _joined(self, folders: Iterable[Path]) -> bool:
+        """Read folders that are new, without looking at the others; False when that does not suffice."""
+        for folder in sorted(folders):
+            more = True
+            while more:
+                tree = await asyncio.to_thread(scan, folder)
+                if not tree.plain:
+                    return False
+                await self._read(tree.files, forced=False)
+                more = self._watch.extend(tree.folders)
+        return True
 
     async def _rescan(self) -> None:
         while True:

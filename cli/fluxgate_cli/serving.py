@@ -17,7 +17,7 @@ from fluxgate_cli.control.server import serving
 from fluxgate_cli.foreground import first, signals, started, stopped
 from fluxgate_cli.loading import loading
 from fluxgate_cli.output import say
-from fluxgate_operator.failures import first_cause
+from fluxgate_operator.failures import first_cause_alone
 from fluxgate_operator.settings import StandaloneSettings
 from fluxgate_operator.standalone import StandaloneGateway
 
@@ -75,15 +75,13 @@ async def _admin(
     if admin is None:
         yield ""
         return
-    try:
+    with first_cause_alone():
         async with admin.serving(gateway, log) as url:
             preparing = asyncio.create_task(gateway.trials.prepare(), name="trials")
             try:
                 yield url
             finally:
                 preparing.cancel()
-    except BaseExceptionGroup as failures:
-        raise first_cause(failures) from None
 
 
 def _loaded(gateway: StandaloneGateway) -> str:

@@ -4,7 +4,7 @@ A collector that walks 10,000 Routes again and again while more are made doubles
 of loading them, and each full walk stops the event loop. What is loaded lives for long
 and holds no cycles, so it is moved out of the collector's sight (:func:`gc.freeze`).
 Reference counts still free what is replaced. The collector belongs to the whole process:
-this is called by composition roots only. Figures: ``python -m bench.startup``.
+this is called in composition roots and their first turn only. Figures: ``python -m bench.startup``.
 """
 
 from __future__ import annotations

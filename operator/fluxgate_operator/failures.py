@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-def first_cause(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What went wrong first, out of groups within groups."""
-    cause: BaseException = failures
-    while isinstance(cause, BaseExceptionGroup):
-        cause = cause.exceptions[0]
-    return cause
+
+@contextmanager
+def first_cause_alone() -> Iterator[None]:
+    """Raise what went wrong first in a group of tasks, or in groups within it, without the group."""
+    try:
+        yield
+    except BaseExceptionGroup as failures:
+        cause: BaseException = failures
+        while isinstance(cause, BaseExceptionGroup):
+            cause = cause.exceptions[0]
+        raise cause from None

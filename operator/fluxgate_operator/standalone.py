@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from structlog.typing import FilteringBoundLogger
@@ -23,6 +23,7 @@ from fluxgate_operator.errors import PortTakenError
 from fluxgate_operator.health import HealthBook, HealthWatcher, PoolHealth, by_admin, pools_of
 from fluxgate_operator.listener_guard import ListenerGuard
 from fluxgate_operator.listening import free_port, urls_of, with_http_port
+from fluxgate_operator.main_task import MainTask
 from fluxgate_operator.own_bootstrap import FLEET, OwnBootstrap
 from fluxgate_operator.pipeline import CachedPipeline
 from fluxgate_operator.plane import EnginePlane, FolderSight
@@ -56,7 +57,7 @@ class StandaloneGateway:
         self._http_port = free_port() if settings.http_port == 0 else settings.http_port
         self._bootstrap = OwnBootstrap(settings, self._state, log)
         self._problem_log = ProblemLog(log)
-        self._main: asyncio.Task[None] | None = None
+        self._main = MainTask("standalone")
         self._guard = ListenerGuard()
         self.ready = asyncio.Event()
         self._compose()
@@ -116,26 +117,21 @@ class StandaloneGateway:
         with contextlib.ExitStack() as undo:
             undo.enter_context(self._state)
             self._bootstrap.xds_port = await self._xds.start()
-            started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._main = asyncio.create_task(self._run(started), name="standalone")
-            self._main.add_done_callback(lambda _: started.done() or started.cancel())
             try:
-                await started
+                await self._main.start(self._run)
             except BaseException:
-                await self._end_main()
                 await self._xds.stop(0)
                 raise
             undo.pop_all()
 
     async def finished(self) -> None:
         """Return when the gateway was stopped; raise what brought it down otherwise."""
-        if self._main is not None:
-            await asyncio.shield(self._main)
+        await self._main.finished()
 
     async def stop(self) -> None:
         """Drain Envoy, then end everything in the order that drops nothing."""
         await self._supervisor.stop()
-        await self._end_main()
+        await self._main.end()
         await self._xds.stop(1.0)
         self._state.__exit__(None, None, None)
         release_collector()
@@ -220,36 +216,25 @@ class StandaloneGateway:
                 self._problem_log.tell_objects(turn.built.statuses, self.provider.file_of)
             await self.reconciler.done.wait()
 
-    async def _run(self, started: asyncio.Future[None]) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                with collector_paused():
-                    group.create_task(self.provider.run(), name="provider")
-                    group.create_task(self._files.run(), name="certificate files")
-                    first = asyncio.create_task(self._engine.first_turn())
-                    reconciling = group.create_task(self.reconciler.run(), name="reconciler")
-                    await asyncio.wait((first, reconciling), return_when=asyncio.FIRST_COMPLETED)
-                    await first
-                self._check_first_turn()
-                self._bootstrap.write_first()
-                self._engine.follow_nodes(group)
-                group.create_task(self._watch_health().run(), name="health")
-                group.create_task(self._recheck_ports(), name="ports")
-                group.create_task(self._tell(), name="problems")
-                group.create_task(self._announce(), name="ready")
-                supervising = group.create_task(self._supervisor.run(), name="envoy")
-                started.set_result(None)
-                await supervising
-        except BaseExceptionGroup as failures:
-            # One cause, told plainly; a cancelled start shows its own error the same way.
-            cause = failures.exceptions[0]
-            if started.done():
-                raise cause from None
-            started.set_exception(cause)
-        except Exception as error:
-            if started.done():
-                raise
-            started.set_exception(error)
+    async def _run(self, started: Callable[[], None]) -> None:
+        async with asyncio.TaskGroup() as group:
+            with collector_paused():
+                group.create_task(self.provider.run(), name="provider")
+                group.create_task(self._files.run(), name="certificate files")
+                first = asyncio.create_task(self._engine.first_turn())
+                reconciling = group.create_task(self.reconciler.run(), name="reconciler")
+                await asyncio.wait((first, reconciling), return_when=asyncio.FIRST_COMPLETED)
+                await first
+            self._check_first_turn()
+            self._bootstrap.write_first()
+            self._engine.follow_nodes(group)
+            group.create_task(self._watch_health().run(), name="health")
+            group.create_task(self._recheck_ports(), name="ports")
+            group.create_task(self._tell(), name="problems")
+            group.create_task(self._announce(), name="ready")
+            supervising = group.create_task(self._supervisor.run(), name="envoy")
+            started()
+            await supervising
 
     def _watch_health(self) -> HealthWatcher:
         source = by_admin(self._supervisor.admin)
@@ -275,14 +260,6 @@ class StandaloneGateway:
             while self._guard.problems:
                 await asyncio.sleep(_RECHECK_SECONDS)
                 self.reconciler.reconcile()
-
-    async def _end_main(self) -> None:
-        main = self._main
-        if main is None:
-            return
-        main.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(main, return_exceptions=True)
 
     async def _loaded(self) -> None:
         await self.provider.loaded()

@@ -16,7 +16,7 @@ from fluxgate_cli.admin.environment import ISSUER, settings_from
 from fluxgate_cli.admin.options import Given
 from fluxgate_cli.admin.process import Place, World, serving_admin
 from fluxgate_cli.foreground import first, signals, started, stopped
-from fluxgate_operator.failures import first_cause
+from fluxgate_operator.failures import first_cause_alone
 from fluxgate_operator.identity.cluster_identities import ApiClusterIdentities
 from fluxgate_operator.observer import Observer
 from fluxgate_operator.resource_clients.kubernetes import KubernetesResources
@@ -80,10 +80,8 @@ async def _serving(
     parts = observer.parts
     namespaces = settings.cluster.namespaces
     identities = ApiClusterIdentities(observer.client)
-    try:
+    with first_cause_alone():
         async with KubernetesResources(observer.access, log, namespaces=namespaces) as resources:
             world = World(parts.plane, parts.trials, resources, identities, tuple(namespaces))
             async with serving_admin(admin.place, admin.settings, world, log) as serving:
                 yield serving.url
-    except BaseExceptionGroup as failures:
-        raise first_cause(failures) from None

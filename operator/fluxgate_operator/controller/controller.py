@@ -10,23 +10,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 
 from structlog.typing import FilteringBoundLogger
 
-from fluxgate_operator.collector import collector_paused, release_collector, settle_collector
+from fluxgate_operator.collector import release_collector, settle_collector
 from fluxgate_operator.controller.endpoint import create_app, serving_health
 from fluxgate_operator.controller.no_envoy import validator_for
 from fluxgate_operator.controller.parts import Parts
-from fluxgate_operator.failures import first_cause
+from fluxgate_operator.first_turn import first_complete_turn
 from fluxgate_operator.kube.access import ClusterAccess, load_access
 from fluxgate_operator.kube.client import KubeClient
+from fluxgate_operator.main_task import MainTask
 from fluxgate_operator.metrics import ControllerMetrics
 from fluxgate_operator.settings import ControllerSettings
 from fluxgate_xds.server import XdsServer, XdsServerSettings
 
-_STILL_WAITING_SECONDS = 10.0
 _STREAMS_END_SECONDS = 1.0
 
 
@@ -43,14 +43,13 @@ class Controller:
         self._settings = settings
         self._log = log
         self._environ = environ
-        self._main: asyncio.Task[None] | None = None
+        self._main = MainTask("controller")
         self._stopping = False
         self.ready = asyncio.Event()
         self.xds_port = 0
         self.http_port = 0
         self.metrics = ControllerMetrics()
         self._validator = validator_for(settings, environ, log)
-        self._began = time.monotonic()
 
     async def start(self) -> None:
         """Start everything; returns when the HTTP endpoint answers and xDS is served.
@@ -60,31 +59,21 @@ class Controller:
         """
         settings = self._settings.cluster
         access = await load_access(settings.kubeconfig, settings.context, self._environ)
-        started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._main = asyncio.create_task(self._run(access, started), name="controller")
-        self._main.add_done_callback(lambda _: started.done() or started.cancel())
-        try:
-            await started
-        except BaseException:
-            await self._end_main()
-            raise
+        await self._main.start(partial(self._run, access))
 
     async def finished(self) -> None:
         """Return when the controller was stopped; raise what brought it down otherwise."""
-        if self._main is not None:
-            await asyncio.shield(self._main)
+        await self._main.finished()
 
     async def stop(self) -> None:
         """Not ready, then no writes, then no Lease, then no streams, then nothing."""
         self._stopping = True
-        await self._end_main()
+        await self._main.end()
         release_collector()
 
     def not_live(self) -> str:
         """Why the process should be started again; an API server that is away is no reason."""
-        if self._main is None or self._main.done():
-            return "the main loop has ended"
-        return ""
+        return "" if self._main.running else "the main loop has ended"
 
     def not_ready(self) -> str:
         """Why nodes should go to another replica."""
@@ -102,34 +91,24 @@ class Controller:
         """What is wrong between this replica and the API server, ready or not."""
         return self.parts.troubles()
 
-    async def _run(self, access: ClusterAccess, started: asyncio.Future[None]) -> None:
+    async def _run(self, access: ClusterAccess, started: Callable[[], None]) -> None:
         settings = self._settings
-        try:
-            async with (
-                KubeClient(access, observe=self.metrics.api_request) as client,
-                serving_health(
-                    create_app(self, self.metrics), settings.http_address, settings.http_port
-                ) as self.http_port,
-                asyncio.TaskGroup() as proofs,
-                self._serving_xds(client, access, proofs) as self.xds_port,
-                asyncio.TaskGroup() as loops,
-                asyncio.TaskGroup() as leases,
-                asyncio.TaskGroup() as writers,
-            ):
-                self.parts.start_loops(loops)
-                loops.create_task(self._announce(), name="ready")
-                self.parts.start_leases(leases)
-                self.parts.start_writers(writers)
-                started.set_result(None)
-        except BaseExceptionGroup as failures:
-            cause = first_cause(failures)
-            if started.done():
-                raise cause from None
-            started.set_exception(cause)
-        except Exception as error:
-            if started.done():
-                raise
-            started.set_exception(error)
+        async with (
+            KubeClient(access, observe=self.metrics.api_request) as client,
+            serving_health(
+                create_app(self, self.metrics), settings.http_address, settings.http_port
+            ) as self.http_port,
+            asyncio.TaskGroup() as proofs,
+            self._serving_xds(client, access, proofs) as self.xds_port,
+            asyncio.TaskGroup() as loops,
+            asyncio.TaskGroup() as leases,
+            asyncio.TaskGroup() as writers,
+        ):
+            self.parts.start_loops(loops)
+            loops.create_task(self._announce(), name="ready")
+            self.parts.start_leases(leases)
+            self.parts.start_writers(writers)
+            started()
 
     @contextlib.asynccontextmanager
     async def _serving_xds(
@@ -161,31 +140,10 @@ class Controller:
             await server.stop(_STREAMS_END_SECONDS)
 
     async def _announce(self) -> None:
-        """Ready with the first turn; patient, and telling, until there is one."""
+        """Ready with the first complete turn."""
         engine = self.parts.engine
-        first = asyncio.create_task(engine.first_turn())
-        try:
-            with collector_paused():
-                await asyncio.wait((first,), timeout=_STILL_WAITING_SECONDS)
-            while not first.done():
-                self._log.warning(
-                    "still waiting for the first complete list of the API server",
-                    waited=f"{time.monotonic() - self._began:.0f} s",
-                )
-                await asyncio.wait((first,), timeout=_STILL_WAITING_SECONDS)
-        finally:
-            first.cancel()
-        while (turn := engine.reconciler.current) is None:
-            await engine.reconciler.done.wait()
+        turn = await first_complete_turn(engine, self._log)
         engine.cache.complete()
         settle_collector()
         self.ready.set()
         self._log.info("ready", objects=len(turn.resources), gateways=len(turn.versions))
-
-    async def _end_main(self) -> None:
-        main = self._main
-        if main is None:
-            return
-        main.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(main, return_exceptions=True)

@@ -109,15 +109,17 @@ async def find_culprits(
     return await _among_objects(world, validator, groups)
 
 
-async def culprits_among(world: World, validator: Validator, pieces: list[Piece]) -> Culprits:
-    """The objects because of which Envoy refuses some of ``pieces`` by themselves."""
+async def culprits_among(
+    world: World, validator: Validator, pieces: list[Piece], most: int = MAX_CULPRITS
+) -> Culprits:
+    """The objects because of which Envoy refuses some of ``pieces`` by themselves; at most ``most``."""
 
     async def ask(some: Sequence[Piece]) -> Validation:
         bootstrap = await asyncio.to_thread(bootstrap_of, world.gateway, some)
         return await validator.validate(bootstrap)
 
     culprits: Culprits = {}
-    while pieces and len(culprits) < MAX_CULPRITS:
+    while pieces and len(culprits) < most:
         together = await ask(pieces)
         if together.verdict is not Verdict.REJECTED:
             break

@@ -29,6 +29,7 @@ from fluxgate.ports.trial import (
     Proposal,
     Trial,
     TrialRunner,
+    Untried,
 )
 
 __all__ = [
@@ -59,4 +60,5 @@ __all__ = [
     "Trial",
     "TrialRunner",
     "TypeState",
+    "Untried",
 ]

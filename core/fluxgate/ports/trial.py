@@ -63,11 +63,32 @@ class Difference:
     envoy: tuple[EnvoyChange, ...] = ()
 
 
+class Untried(StrEnum):
+    """Why a trial did not come to its end.
+
+    After ``BUSY`` and ``NOT_READY`` nothing is known of the change, and the same trial later may succeed. After
+    the others what was found holds, and there may be more to find.
+    """
+
+    BUSY = "Busy"
+    """Too many others are tried: its turn did not come in time."""
+    NOT_READY = "NotReady"
+    """Nothing has been read yet, so there is no world to try it in."""
+    REFUSED = "Refused"
+    """What is checked first refuses it."""
+    OUT_OF_TIME = "OutOfTime"
+    NO_ENVOY = "NoEnvoy"
+    """There is no Envoy to ask."""
+    ENVOY_SILENT = "EnvoySilent"
+    """Envoy was asked, and gave no answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """The outcome. ``asked_envoy`` is False when nothing changes for Envoy, or Envoy is not there.
+    """The outcome. ``asked_envoy``: it has answered about all that changes for it; False where nothing does.
 
-    ``note`` says what was not tried, and why; ``cached`` whether Envoy's answer was known already.
+    ``untried`` says why the trial did not come to its end, None when it did; ``note`` says the same in words.
+    ``cached`` is whether Envoy's answer was known already.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -75,6 +96,7 @@ class Trial:
     asked_envoy: bool = False
     cached: bool = False
     note: str = ""
+    untried: Untried | None = None
 
     @property
     def ok(self) -> bool:
@@ -83,7 +105,10 @@ class Trial:
 
 
 class TrialRunner(Protocol):
-    """Tries changes against what is there now; bounded in time and in how many at once."""
+    """Tries changes against what is there now; bounded in time and in how many at once.
+
+    Who comes when there are too many waits in line, and is ``BUSY`` only when its time runs out there.
+    """
 
     async def try_out(self, proposals: Sequence[Proposal], *, seconds: float = 10.0) -> Trial:
         """What ``proposals`` would do, all together. Never raises for what they hold."""

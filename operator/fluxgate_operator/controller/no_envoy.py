@@ -19,7 +19,7 @@ class NoValidator:
     """Knows nothing about any configuration."""
 
     def __init__(self, reason: str) -> None:
-        self._answer = Validation(Verdict.UNKNOWN, reason)
+        self._answer = Validation(Verdict.UNKNOWN, reason, absent=True)
 
     async def validate(self, _: bootstrap_v3.Bootstrap) -> Validation:
         """Unknown, because there is no Envoy."""

@@ -37,12 +37,14 @@ class Verdict(StrEnum):
 class Validation:
     """A verdict with Envoy's words; UNKNOWN when Envoy did not answer in time.
 
-    ``remembered``: Envoy was asked about the very same configuration before.
+    ``remembered``: Envoy was asked about the very same configuration before. ``absent``: it is UNKNOWN because
+    there is no Envoy to ask, now or later.
     """
 
     verdict: Verdict
     message: str = ""
     remembered: bool = field(default=False, compare=False)
+    absent: bool = False
 
     @property
     def ok(self) -> bool:

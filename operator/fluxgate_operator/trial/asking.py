@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from envoy.config.bootstrap.v3 import bootstrap_pb2 as bootstrap_v3
 
-from fluxgate.ports import Finding, FindingSource, Proposal
+from fluxgate.ports import Finding, FindingSource, Proposal, Untried
 from fluxgate.resources import ObjectRef
 from fluxgate.snapshot import Snapshot, SnapshotResource
 from fluxgate.status import Reason
@@ -23,15 +23,30 @@ from fluxgate_operator.trial.pointers import quoted_in
 from fluxgate_operator.trial.workbench import Outcome
 from fluxgate_operator.vetting import has_code
 
+MOST_CULPRITS = 8
+"""How many objects one trial names as those that Envoy refuses: each takes a dozen questions."""
+_UNLOADED = "EnvoyUnavailable"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Answer:
-    """What Envoy said of everything. ``note`` says what it could not be asked."""
+    """What Envoy said so far; whoever stops waiting has it.
 
-    findings: tuple[Finding, ...] = ()
-    asked: bool = False
-    cached: bool = False
-    note: str = ""
+    ``suspects`` are findings that hold unless Envoy has the time to clear them: code that it is loading, and
+    everybody while it is not known whom a refusal concerns. ``notes`` say what it could not be asked, and
+    ``untried`` why. ``remembered`` has an entry for each question that it answered.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    suspects: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    untried: Untried | None = None
+    remembered: list[bool] = field(default_factory=list)
+
+    @property
+    def asked(self) -> bool:
+        """Whether it has answered all it was asked."""
+        return bool(self.remembered) and self.untried is None
 
 
 class EnvoyQuestion:
@@ -46,30 +61,26 @@ class EnvoyQuestion:
         outcome: Outcome,
         set_aside: SetAsides,
         proposals: Sequence[Proposal],
-    ) -> Answer:
-        """Envoy's answer about every gateway that would change."""
-        findings: list[Finding] = []
-        notes: list[str] = []
-        told: list[bool] = []
+        answer: Answer,
+    ) -> None:
+        """Envoy's ``answer`` about every gateway that would change."""
         for change in changes:
+            code = _authors_of_code(change, proposals)
+            answer.suspects = _unloaded(code, "Envoy has not answered in time", proposals)
             bootstrap = await asyncio.to_thread(_bootstrap, change)
             found = await self._validator.validate(bootstrap)
             if found.verdict is Verdict.REJECTED:
+                answer.suspects = _all_refused(found, proposals)
                 world = World(outcome.resources, set_aside, change.gateway)
-                findings += await self._blamed(world, change, found, proposals)
-            elif found.verdict is Verdict.UNKNOWN and any(map(has_code, change.routes)):
-                words = f"{found.message}; code that does not load in time is not served"
-                findings += _findings(_all(proposals), words, proposals)
+                answer.findings += await self._blamed(world, change, found, proposals)
             elif found.verdict is Verdict.UNKNOWN:
-                notes.append(f"Envoy could not check the gateway {change.name}: {found.message}")
-                continue
-            told.append(found.remembered)
-        return Answer(
-            tuple(dict.fromkeys(findings)),
-            asked=bool(told),
-            cached=bool(told) and all(told),
-            note="; ".join(notes),
-        )
+                answer.untried = Untried.NO_ENVOY if found.absent else Untried.ENVOY_SILENT
+                answer.findings += _unloaded(code, found.message, proposals)
+                words = f"Envoy could not check the gateway {change.name}: {found.message}"
+                answer.notes.append(words)
+            answer.suspects = []
+            if found.verdict is not Verdict.UNKNOWN:
+                answer.remembered.append(found.remembered)
 
     async def _blamed(
         self,
@@ -83,9 +94,9 @@ class EnvoyQuestion:
         culprits: dict[ObjectRef, str] = {}
         for pieces in _pieces(change):
             if pieces:
-                culprits |= await culprits_among(world, self._validator, pieces)
+                culprits |= await culprits_among(world, self._validator, pieces, MOST_CULPRITS)
         if not culprits:
-            return _findings(_all(proposals), found.message, proposals)
+            return _all_refused(found, proposals)
         return [
             each for ref, words in culprits.items() for each in _findings([ref], words, proposals)
         ]
@@ -94,6 +105,33 @@ class EnvoyQuestion:
 def _all(proposals: Iterable[Proposal]) -> list[ObjectRef]:
     """Everyone who may be to blame when nobody can be told apart."""
     return [each.ref for each in proposals if each.document is not None]
+
+
+def _all_refused(found: Validation, proposals: Sequence[Proposal]) -> list[Finding]:
+    words = found.message
+    if len(proposals) > 1:
+        words += f" (which of these {len(proposals)} changes it means was not found)"
+    return _findings(_all(proposals), words, proposals)
+
+
+def _authors_of_code(change: GatewayChange, proposals: Sequence[Proposal]) -> list[ObjectRef]:
+    """The proposals that code in changed routes comes from; all, where it was there and is only let in now."""
+    routes = [route for route in change.routes if has_code(route)]
+    if not routes:
+        return []
+    origins = {ref for route in routes for ref in route.made_from}
+    everyone = _all(proposals)
+    return [ref for ref in everyone if ref in origins] or everyone
+
+
+def _unloaded(
+    refs: Sequence[ObjectRef], words: str, proposals: Sequence[Proposal]
+) -> list[Finding]:
+    """Code that Envoy did not load: no gateway gets it, so it is not accepted."""
+    told = f"{words}; code that Envoy has not loaded is not served"
+    return [
+        replace(each, message=told, reason=_UNLOADED) for each in _findings(refs, "", proposals)
+    ]
 
 
 def _pieces(change: GatewayChange) -> tuple[list[Piece], list[Piece]]:

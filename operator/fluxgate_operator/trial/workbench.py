@@ -7,7 +7,7 @@ by the first trial; where the world is large that one takes seconds.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from fluxgate.resources import Object, ObjectRef, Resources
@@ -50,15 +50,27 @@ class Workbench:
         await self._alone(base, Overlay({}), ())
 
     async def build(
-        self, base: Reconciliation, overlay: Overlay, more: Iterable[Object]
+        self,
+        base: Reconciliation,
+        overlay: Overlay,
+        more: Iterable[Object],
+        begun: Callable[[], None] = lambda: None,
     ) -> Outcome:
-        """What ``overlay`` makes of ``base``. Whoever gives up waiting leaves the work to finish."""
-        return await self._alone(base, overlay, tuple(more))
+        """What ``overlay`` makes of ``base``; ``begun`` is called when its turn has come.
+
+        Whoever gives up waiting leaves the work to finish.
+        """
+        return await self._alone(base, overlay, tuple(more), begun)
 
     async def _alone(
-        self, base: Reconciliation, overlay: Overlay, more: tuple[Object, ...]
+        self,
+        base: Reconciliation,
+        overlay: Overlay,
+        more: tuple[Object, ...],
+        begun: Callable[[], None] = lambda: None,
     ) -> Outcome:
         await self._turn.acquire()
+        begun()
         work = asyncio.create_task(asyncio.to_thread(self._build, base, overlay, more))
         work.add_done_callback(self._finished)
         self._work = work

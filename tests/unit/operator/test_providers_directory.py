@@ -242,7 +242,7 @@ async def test_a_new_folder_is_read_without_looking_at_the_others(
         folder.write("new/deep/b.yaml", upstream("b", 2000))
         await folder.provider.settled()
         assert (folder.names(), folder.port("b")) == ({"a", "b", "c"}, 2000)
-        assert looked and {path.relative_to(folder.root).parts[0] for path in looked} == {"new"}
+        assert {path.relative_to(folder.root).parts[0] for path in looked} == {"new"}
 
 
 async def test_a_folder_moved_in_is_read_with_all_below_it(folder: Folder, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from fluxgate.api.parse import parse_object
 from fluxgate.ports import Proposal, Trial
 from fluxgate.resources import ObjectRef, ResourceStore
 from fluxgate.snapshot import Snapshot
+from fluxgate_operator.culprits import Validator
 from fluxgate_operator.envoy.validate import Validation, Verdict
 from fluxgate_operator.pipeline import CachedPipeline
 from fluxgate_operator.reconciler import Reconciler
@@ -24,7 +25,7 @@ Document = dict[str, Any]
 
 
 class Judge:
-    """Refuses what holds one of its words; waits while ``open`` is not set."""
+    """Refuses what holds one of its words; waits while ``open`` is not set, and after so many ``answers``."""
 
     def __init__(self, *words: str) -> None:
         self.words = [word.encode() for word in words]
@@ -33,12 +34,15 @@ class Judge:
         self.open = asyncio.Event()
         self.open.set()
         self.asked = asyncio.Event()
+        self.answers: int | None = None
 
     async def validate(self, bootstrap: Message) -> Validation:
         payload = bootstrap.SerializeToString(deterministic=True)
         remembered = payload in self.seen
         self.seen.append(payload)
         self.asked.set()
+        if self.answers is not None and len(self.seen) > self.answers:
+            self.open.clear()
         await self.open.wait()
         for word in self.words:
             if word in payload:
@@ -59,6 +63,7 @@ class Stage:
         *documents: Mapping[str, Any],
         supply: Supply | None = None,
         settings: TrialSettings | None = None,
+        validator: Validator | None = None,
     ) -> None:
         self.store = ResourceStore()
         self.judge = Judge()
@@ -68,7 +73,7 @@ class Stage:
         self.trials = Trials(
             lambda: self.reconciler.current,
             CachedPipeline(),
-            self.judge,
+            validator or self.judge,
             supply or FolderSupply(),
             log,
             settings=settings,

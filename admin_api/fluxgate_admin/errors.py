@@ -5,7 +5,9 @@ AdminError
 ├── UnauthenticatedError      401  no credential, or not a valid one
 ├── ScopeMismatchError        403  the credential lacks a scope
 ├── AddressNotAllowedError    403  the credential may not be used from there
+├── NotPermittedError         403  the cluster does not let FluxGate itself do it
 ├── NotFoundError             404  no such object, or not for this caller
+├── RequestTimeoutError       408  the body did not arrive in time
 ├── ConflictError             409  exists, is in use, or an idempotency key was used for something else
 ├── PreconditionFailedError   412  If-Match names another version
 ├── TooLargeError             413
@@ -81,11 +83,28 @@ class AddressNotAllowedError(AdminError):
     default_error = "address_not_allowed"
 
 
+class NotPermittedError(AdminError):
+    """The caller may, and FluxGate itself may not: the cluster gives its ServiceAccount no such right.
+
+    No 503: asking again does not help until somebody gives the right.
+    """
+
+    status = 403
+    default_error = "not_permitted"
+
+
 class NotFoundError(AdminError):
     """There is no such object, or not for this caller: both answer the same."""
 
     status = 404
     default_error = "not_found"
+
+
+class RequestTimeoutError(AdminError):
+    """The body did not arrive in time."""
+
+    status = 408
+    default_error = "request_timeout"
 
 
 class ConflictError(AdminError):
@@ -122,7 +141,7 @@ class UnprocessableError(AdminError):
 
 
 class TooManyRequestsError(AdminError):
-    """The limit of this credential is used up; ``retry-after`` is in ``headers``."""
+    """The limit of this credential, or of where it calls from, is used up; ``retry-after`` is in ``headers``."""
 
     status = 429
     default_error = "rate_limited"

@@ -10,6 +10,7 @@ cannot be parsed at all, and broken invariants.
     │   ├── ResourceNotFoundError
     │   ├── ResourceExistsError
     │   ├── ResourceConflictError        it changed meanwhile
+    │   ├── ResourceForbiddenError       a right of our own is missing
     │   └── ResourceStoreUnavailableError  no answer; a write may have been made
     ├── IdentityUnavailableError nobody can say now whose a token is
     ├── ApiKeyFormatError        a presented or configured API key is malformed
@@ -72,6 +73,10 @@ class ResourceExistsError(ResourceClientError):
 
 class ResourceConflictError(ResourceClientError):
     """The object is not at the version that was to be replaced any more."""
+
+
+class ResourceForbiddenError(ResourceClientError):
+    """The API server does not let us, whoever asked: a right of our own is missing. Nothing was written."""
 
 
 class ResourceStoreUnavailableError(ResourceClientError):

@@ -11,6 +11,7 @@ from fluxgate.errors import (
     ResourceConflictError,
     ResourceError,
     ResourceExistsError,
+    ResourceForbiddenError,
     ResourceNotFoundError,
     ResourceStoreUnavailableError,
 )
@@ -19,6 +20,7 @@ from fluxgate_admin.errors import (
     AdminError,
     ConflictError,
     NotFoundError,
+    NotPermittedError,
     UnavailableError,
     UnprocessableError,
 )
@@ -43,6 +45,8 @@ def refusal_of(error: ResourceClientError) -> AdminError:
             return ConflictError(str(error), error="already_exists")
         case ResourceConflictError():
             return ConflictError(str(error))
+        case ResourceForbiddenError():
+            return NotPermittedError(str(error))
         case ResourceStoreUnavailableError(retry_after=seconds):
             headers = {"retry-after": str(max(1, math.ceil(seconds or 1)))}
             return UnavailableError(str(error), headers=headers)

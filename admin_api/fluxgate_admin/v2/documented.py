@@ -16,7 +16,7 @@ _REFUSALS: Mapping[int, tuple[str, str, str]] = {
         "The credential is not valid.",
     ),
     403: (
-        "The credential lacks a scope, or may not be used from there.",
+        "The credential lacks a scope, may not be used from there, or the cluster does not let FluxGate.",
         "scope_mismatch",
         "Token lacks routes:write permission. Contact org admin to elevate service account.",
     ),

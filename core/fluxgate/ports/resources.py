@@ -69,6 +69,8 @@ class Pending:
 class ResourceClient(Protocol):
     """Objects of our kinds. Every method raises ``ResourceStoreUnavailableError`` without an answer.
 
+    In a cluster also ``ResourceForbiddenError``, where we lack the right.
+
     Contract (``tests/contract``): both implementations behave the same.
     """
 

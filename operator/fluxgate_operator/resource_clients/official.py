@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from fluxgate.errors import (
     ResourceConflictError,
     ResourceError,
     ResourceExistsError,
+    ResourceForbiddenError,
     ResourceNotFoundError,
     ResourceStoreUnavailableError,
 )
@@ -28,6 +30,9 @@ T = TypeVar("T")
 
 _REFUSED = frozenset({400, 413, 422})
 """Codes about what was sent: the document will not become valid by waiting."""
+
+_NO_RIGHT = re.compile(r'forbidden: User "[^"]*" cannot \S+ (resource|path) ')
+"""How the API server says that who asks lacks a right; admission (a webhook, a quota) says 403 in other words."""
 
 
 class _Access(Configuration):
@@ -122,10 +127,16 @@ def refusal(subject: str, error: ApiException) -> ResourceClientError | Resource
         return kind(subject, "is there already" if reason == "AlreadyExists" else message)
     if error.status == 404:
         return _not_found(subject, status, message)
-    if error.status in _REFUSED or _by_admission(error.status, message):
+    if error.status == 403 and _NO_RIGHT.search(message):
+        words = f"the API server does not let FluxGate's own account do this: {message}"
+        return ResourceForbiddenError(subject, words)
+    if error.status in _REFUSED or error.status == 403:
         return ResourceError(subject, _problems(status, message))
     return ResourceStoreUnavailableError(
-        subject, f"the API server answers {error.status}: {message}", retry_after(error)
+        subject,
+        f"the API server answers {error.status}: {message}",
+        retry_after(error),
+        unwritten=400 <= (error.status or 0) < 500,
     )
 
 
@@ -138,14 +149,11 @@ def _not_found(
         return ResourceError(subject, (problem,))
     if not details.get("name"):
         return ResourceStoreUnavailableError(
-            subject, f"the API server knows no such kind ({message}); install the CRDs"
+            subject,
+            f"the API server knows no such kind ({message}); install the CRDs",
+            unwritten=True,
         )
     return ResourceNotFoundError(subject, "is not there")
-
-
-def _by_admission(code: int | None, message: str) -> bool:
-    """A 403 about the object (a quota, a webhook, a namespace that ends), not about our rights."""
-    return code == 403 and "cannot" not in message
 
 
 def _problems(status: Mapping[str, Any], message: str) -> tuple[FieldProblem, ...]:

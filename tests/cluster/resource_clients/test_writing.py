@@ -17,6 +17,7 @@ from support.fault_proxy import FaultProxy, Seen
 from fluxgate.errors import (
     ResourceConflictError,
     ResourceError,
+    ResourceForbiddenError,
     ResourceStoreUnavailableError,
 )
 from fluxgate.resources import ObjectRef
@@ -189,7 +190,7 @@ async def test_a_missing_right_is_named_and_is_not_the_documents_mistake(
             weak.get(ObjectRef("Upstream", namespace, "a")),
             weak.list("Upstream"),
         ):
-            with pytest.raises(ResourceStoreUnavailableError, match=r"403: .*cannot"):
+            with pytest.raises(ResourceForbiddenError, match=r"own account.*weak.*cannot"):
                 await call
 
 

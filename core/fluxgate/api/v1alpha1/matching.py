@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from fluxgate.api.v1alpha1.balancing import TokenName
 from fluxgate.api.v1alpha1.base import HeaderName, Line, Model, Name
+from fluxgate.api.v1alpha1.path_rules import PATH_RULES
 from fluxgate.api.v1alpha1.patterns import (
     LINE_PATTERN,
     MAX_REGEX_LENGTH,
@@ -49,27 +50,7 @@ class PathMatch(Model):
         str, StringConstraints(pattern=LINE_PATTERN, min_length=1, max_length=MAX_REGEX_LENGTH)
     ] = "/"
 
-    rules: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            "value",
-            "must start with /",
-            "self.type == 'Regex' || self.value.startsWith('/')",
-            lambda self: self.type == "Regex" or self.value.startswith("/"),
-        ),
-        Rule(
-            "value",
-            "a template has {name} as a whole segment and {name=**} only at the end: "
-            "/users/{id}/files/{path=**}",
-            f"self.type != 'Template' || self.value.matches('{TEMPLATE_PATTERN}')",
-            lambda self: self.type != "Template" or _TEMPLATE.match(self.value) is not None,
-        ),
-        Rule(
-            "value",
-            "must not hold ? or #: the path ends before them; match a query with queryParams",
-            "self.type == 'Regex' || !(self.value.contains('?') || self.value.contains('#'))",
-            lambda self: self.type == "Regex" or not ("?" in self.value or "#" in self.value),
-        ),
-    )
+    rules: ClassVar[tuple[Rule, ...]] = PATH_RULES
 
     @model_validator(mode="after")
     def _check_syntax(self) -> Self:

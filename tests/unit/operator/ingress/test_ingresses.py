@@ -204,6 +204,25 @@ def test_a_resource_backend_is_refused_with_words(shop: Shop, place: str) -> Non
     assert shop.answers("a.example.com/") == "502"
 
 
+@pytest.mark.parametrize(
+    ("never", "remedy"),
+    [
+        ("/café", "percent-encode"),
+        ("/foo(/|$)(.*)", "percent-encode"),
+        ("/users/{id}", "%7B"),
+        ("/%41", "write A for %41"),
+    ],
+)
+def test_a_path_that_no_request_has_is_told_and_the_others_are_served(
+    shop: Shop, never: str, remedy: str
+) -> None:
+    shop.put(ingress("a", rule("a.example.com", path(never, "other"), path("/", "web"))))
+    (problem,) = shop.problems("a")
+    assert problem.startswith("spec.rules[0].http.paths[0]: ")
+    assert remedy in problem
+    assert shop.answers("a.example.com/") == "web"
+
+
 # claims
 
 

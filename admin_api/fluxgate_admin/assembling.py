@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fluxgate_admin.deps import Deps
 from fluxgate_admin.use_cases.assembly import UseCases
+from fluxgate_admin.use_cases.audit import AuditTrail
 from fluxgate_admin.use_cases.batches import Batches
 from fluxgate_admin.use_cases.catalogue import Catalogue
 from fluxgate_admin.use_cases.changelog import Changelog
@@ -26,6 +27,7 @@ def build_use_cases(deps: Deps) -> UseCases:
     changes = Changes(plane, deps.resources, trials, writer, seen_seconds=settings.wait)
     objects = Objects(plane, deps.resources, catalogue, changes, settings.default_namespace)
     return UseCases(
+        audit=AuditTrail(deps.audit),
         batches=Batches(plane, deps.resources, trials, writer, changes),
         catalogue=catalogue,
         changelog=Changelog(deps.history, changes),

@@ -11,10 +11,11 @@ from sqlalchemy import insert
 from sqlalchemy.exc import SQLAlchemyError
 from structlog.typing import FilteringBoundLogger
 
+from fluxgate_admin.db.audit_pages import encode, read_page
 from fluxgate_admin.db.database import Database
 from fluxgate_admin.db.tables import AuditRow
 from fluxgate_admin.errors import UnavailableError
-from fluxgate_admin.use_cases.ports import AuditRecord
+from fluxgate_admin.use_cases.ports import AuditPage, AuditQuery, AuditRecord
 
 _AT_ONCE = 500
 
@@ -41,6 +42,11 @@ class SqlAuditLog:
             self._writer = asyncio.create_task(self._write(), name="audit log")
         await batch.kept.wait()
 
+    async def page(self, query: AuditQuery) -> AuditPage:
+        """What was kept, newest first. Raises ``UnavailableError``."""
+        async with self._database.reading() as session:
+            return await read_page(session, query)
+
     async def close(self) -> None:
         """Wait for what is being kept."""
         if self._writer is not None:
@@ -66,4 +72,11 @@ class SqlAuditLog:
 
 
 def _row(record: AuditRecord) -> dict[str, object]:
-    return {**asdict(record), "objects": json.dumps(record.objects)}
+    namespaces = record.namespaces
+    return {
+        **asdict(record),
+        "objects": json.dumps(record.objects),
+        "principal_id": record.principal_id or None,
+        "organisation": record.organisation or None,
+        "namespaces": None if namespaces is None else encode(namespaces),
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sqlalchemy import BigInteger, Dialect, Index, Integer, String, Text
+from sqlalchemy import BigInteger, Dialect, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -104,13 +104,28 @@ class AnswerRow(Table):
 
 
 class AuditRow(Table):
-    """One call of the admin API, also a refused one."""
+    """One call of the admin API, also a refused one.
+
+    ``namespaces`` is every one that can occur in it, ``/a//b/``; NULL where only who sees everything may read it:
+    also in rows from before there was this column. What is read by who does not has an index of its own.
+    """
 
     __tablename__ = "audit_records"
-    __table_args__ = ({"sqlite_autoincrement": True},)
+    __table_args__ = (
+        Index("ix_audit_records_at_number", "at", "number"),
+        Index("ix_audit_records_principal", "principal_id", "at", "number"),
+        Index("ix_audit_records_request_id", "request_id"),
+        Index(
+            "ix_audit_records_organisation",
+            *("organisation", "at", "number"),
+            sqlite_where=text("namespaces IS NOT NULL"),
+            postgresql_where=text("namespaces IS NOT NULL"),
+        ),
+        {"sqlite_autoincrement": True},
+    )
 
     number: Mapped[int] = mapped_column(Number, primary_key=True)
-    at: Mapped[dt.datetime] = mapped_column(UtcTime, index=True)
+    at: Mapped[dt.datetime] = mapped_column(UtcTime)
     request_id: Mapped[str] = mapped_column(Words)
     principal: Mapped[str] = mapped_column(Words)
     method: Mapped[str] = mapped_column(Words)
@@ -120,3 +135,6 @@ class AuditRow(Table):
     address: Mapped[str] = mapped_column(Words)
     seconds: Mapped[float]
     objects: Mapped[str] = mapped_column(Text)
+    principal_id: Mapped[str | None] = mapped_column(Words)
+    organisation: Mapped[str | None] = mapped_column(Words)
+    namespaces: Mapped[str | None] = mapped_column(Text)

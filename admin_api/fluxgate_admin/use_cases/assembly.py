@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fluxgate_admin.use_cases.audit import AuditTrail
 from fluxgate_admin.use_cases.batches import Batches
 from fluxgate_admin.use_cases.catalogue import Catalogue
 from fluxgate_admin.use_cases.changelog import Changelog
@@ -19,6 +20,7 @@ from fluxgate_admin.use_cases.validation import Validation
 class UseCases:
     """What can be done, for every surface."""
 
+    audit: AuditTrail
     batches: Batches
     catalogue: Catalogue
     changelog: Changelog

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from fluxgate.ports import ResourceChange, Stored
 from fluxgate.ports.resources import Document
@@ -141,7 +141,13 @@ class IdempotencyStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AuditRecord:
-    """One call, also a refused one. Never holds a body, a query's secrets, or a credential."""
+    """One call, also a refused one. Never holds a body, a query's secrets, or a credential.
+
+    ``principal`` is the caller as history names it, empty where nobody knows who called. ``namespaces`` are all
+    that can occur in the record: those that the caller saw, its own, the one that the path names. None is
+    all of them, or nobody knows: only callers who see everything read such a record. ``status`` is 0 where no
+    answer was begun.
+    """
 
     at: dt.datetime
     request_id: str
@@ -153,6 +159,59 @@ class AuditRecord:
     address: str
     seconds: float
     objects: tuple[str, ...] = ()
+    principal_id: str = ""
+    organisation: str = ""
+    namespaces: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSight:
+    """What a caller who is bound to namespaces may read: calls of its organisation, inside these."""
+
+    organisation: str
+    namespaces: frozenset[str]
+
+
+class AuditPlace(NamedTuple):
+    """A place in the audit log, by which it is in order."""
+
+    at: dt.datetime
+    number: int
+
+
+ANY_STATUS = (0, 999)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditQuery:
+    """Which records: newest first, older than the one at ``after``, at most ``limit``.
+
+    ``sight`` None is everything. ``since`` belongs to the span, ``until`` does not. ``principal`` is the id of
+    a credential, ``path`` what a path begins with; empty texts ask for nothing. ``statuses``
+    are the lowest and the highest.
+    """
+
+    sight: AuditSight | None = None
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+    principal: str = ""
+    method: str = ""
+    path: str = ""
+    request_id: str = ""
+    statuses: tuple[int, int] = ANY_STATUS
+    after: AuditPlace | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """Some records, newest first; ``after`` is where the next page begins, None on the last.
+
+    It may hold fewer than asked for and not be the last: a page looks at so many records and no more.
+    """
+
+    records: tuple[AuditRecord, ...]
+    after: AuditPlace | None
 
 
 class AuditLog(Protocol):
@@ -160,4 +219,8 @@ class AuditLog(Protocol):
 
     async def record(self, record: AuditRecord) -> None:
         """Keep it. Never raises: a database that is away is told on the log, with the record."""
+        ...
+
+    async def page(self, query: AuditQuery) -> AuditPage:
+        """What was kept. Raises ``UnavailableError`` without a database."""
         ...

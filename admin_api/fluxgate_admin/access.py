@@ -18,7 +18,9 @@ from fluxgate_admin.auth.records import Clock
 from fluxgate_admin.auth.signing_keys import SigningKeys
 from fluxgate_admin.auth.tokens import Tokens
 from fluxgate_admin.db.database import Database
+from fluxgate_admin.http.failed_calls import FailedCalls
 from fluxgate_admin.http.limits import RateLimits
+from fluxgate_admin.http.windows import Windows
 from fluxgate_admin.secret_box import SecretBox
 from fluxgate_admin.settings import AdminSettings
 
@@ -33,6 +35,8 @@ class Access:
     signing_keys: SigningKeys
     tokens: Tokens
     limits: RateLimits
+    failed_calls: FailedCalls
+    windows: Windows
     database: Database
     box: SecretBox
     clock: Clock
@@ -47,7 +51,7 @@ class Access:
 
     async def close(self) -> None:
         """Let the connections of the limits go; the database is its opener's."""
-        await self.limits.close()
+        await self.windows.close()
 
 
 def build_access(
@@ -67,6 +71,7 @@ def build_access(
     signing_keys = SigningKeys(database, box, clock)
     tokens = Tokens(database, signing_keys, clock, settings.issuer, settings.token_seconds)
     check = KeyCheck(database, box, clock, settings.key_prefix, settings.signatures)
+    windows = Windows(settings.limits.storage, log)
     cluster = None if identities is None else ClusterCallers(identities)
     return Access(
         authenticator=Authenticator(check, tokens, clock, trusted, cluster),
@@ -74,7 +79,9 @@ def build_access(
         accounts=Accounts(database, clock),
         signing_keys=signing_keys,
         tokens=tokens,
-        limits=RateLimits(settings.limits, log),
+        limits=RateLimits(settings.limits, windows),
+        failed_calls=FailedCalls(settings.limits.failures, windows, log),
+        windows=windows,
         database=database,
         box=box,
         clock=clock,

@@ -8,8 +8,9 @@ from fluxgate_admin.assembling import build_use_cases
 from fluxgate_admin.deps import Deps
 from fluxgate_admin.http import error_handlers
 from fluxgate_admin.http.authentication import AnswerHeaders
+from fluxgate_admin.http.entrance import Entrance
 from fluxgate_admin.http.idempotency import Idempotency
-from fluxgate_admin.http.middleware import BodyMiddleware, RequestMiddleware
+from fluxgate_admin.http.middleware import RequestMiddleware
 from fluxgate_admin.openapi import describe
 from fluxgate_admin.v2 import (
     auth,
@@ -57,7 +58,7 @@ def create_app(deps: Deps) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     # the last added is the outermost
-    app.add_middleware(BodyMiddleware, limit=deps.settings.max_body_bytes)
+    app.add_middleware(Entrance, failed=deps.access.failed_calls, settings=deps.settings)
     app.add_middleware(RequestMiddleware, deps=deps)
     app.add_middleware(AnswerHeaders)
     describe(app)

@@ -9,10 +9,14 @@ from fluxgate.secret import SecretBytes
 
 @dataclass(frozen=True, slots=True)
 class LimitSettings:
-    """Requests a minute for one credential; ``storage`` is a URL of the ``limits`` library."""
+    """Requests a minute for one credential; ``storage`` is a URL of the ``limits`` library.
+
+    ``failures`` are calls a minute that are refused before anybody is known, for one address; 0 is no limit.
+    """
 
     reads: int = 120
     writes: int = 30
+    failures: int = 30
     storage: str = "async+memory://"
 
 

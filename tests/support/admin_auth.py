@@ -31,12 +31,14 @@ from fluxgate_admin.auth.signature import SignedContent, sign
 from fluxgate_admin.db.database import Database
 from fluxgate_admin.http import error_handlers
 from fluxgate_admin.http.authentication import AnswerHeaders, require
+from fluxgate_admin.http.entrance import Entrance
 from fluxgate_admin.http.json_body import JsonRoute
-from fluxgate_admin.http.middleware import BodyMiddleware, RequestMiddleware
+from fluxgate_admin.http.middleware import RequestMiddleware
 from fluxgate_admin.principal import Principal
 from fluxgate_admin.settings import AdminSettings
-from fluxgate_admin.use_cases.ports import AuditRecord
-from fluxgate_admin.v2 import auth, oauth
+from fluxgate_admin.use_cases.audit import AuditTrail
+from fluxgate_admin.use_cases.ports import AuditLog, AuditPage, AuditQuery, AuditRecord
+from fluxgate_admin.v2 import audit, auth, oauth
 
 MASTER_KEY = SecretBytes(b"bWFzdGVyLWtleS1vZi0zMi1ieXRlcy1mb3ItdGVzdHM=")
 ISSUER = "http://admin.test"
@@ -66,6 +68,10 @@ class Records:
 
     async def record(self, record: AuditRecord) -> None:
         self.records.append(record)
+
+    async def page(self, query: AuditQuery) -> AuditPage:
+        """Everything at once; who may read what is the real one's matter."""
+        return AuditPage(tuple(reversed(self.records[-query.limit :])), None)
 
 
 @dataclass(frozen=True)
@@ -170,7 +176,7 @@ def settings_for(**changes: Any) -> AdminSettings:
     return AdminSettings(**(given | changes))
 
 
-def application(access: Access, settings: AdminSettings, records: Records) -> FastAPI:
+def application(access: Access, settings: AdminSettings, records: AuditLog) -> FastAPI:
     """The routers of authentication, and ``/v2/things`` to be read and written."""
     things = APIRouter(route_class=JsonRoute)
 
@@ -199,11 +205,12 @@ def application(access: Access, settings: AdminSettings, records: Records) -> Fa
         log=structlog.get_logger(),
     )
     app.state.deps = deps
-    for router in (auth.router, oauth.router, things):
+    app.state.use_cases = SimpleNamespace(audit=AuditTrail(records))
+    for router in (auth.router, oauth.router, audit.router, things):
         app.include_router(router)
     error_handlers.install(app)
     app.add_middleware(AnswerHeaders)
-    app.add_middleware(BodyMiddleware, limit=settings.max_body_bytes)
+    app.add_middleware(Entrance, failed=access.failed_calls, settings=settings)
     app.add_middleware(RequestMiddleware, deps=deps)  # type: ignore[arg-type]
     return app
 
@@ -212,7 +219,7 @@ def application(access: Access, settings: AdminSettings, records: Records) -> Fa
 async def auth_api(
     database: Database,
     identities: ClusterIdentities | None = None,
-    records: Records | None = None,
+    records: AuditLog | None = None,
     peer: str = "127.0.0.1",
     **settings: Any,
 ) -> AsyncIterator[Api]:

@@ -22,6 +22,7 @@ from fluxgate_admin.auth.records import Presented
 from fluxgate_admin.auth.scopes import ANY, PUBLIC, known
 from fluxgate_admin.errors import InvalidRequestError, ScopeMismatchError
 from fluxgate_admin.http.context import context_of
+from fluxgate_admin.http.entrance import attempt_of
 from fluxgate_admin.principal import Principal
 
 NAMESPACE_HEADER = "x-fluxgate-namespace"
@@ -51,8 +52,10 @@ class Require:
             except KeyElsewhereError as error:
                 context_of(request).objects.append(error.key_id)  # for the audit log
                 raise
+            attempt_of(request).known()
             setattr(request.state, _CALLER, caller)
             request.state.principal = caller.principal
+            context_of(request).namespace = request.path_params.get("namespace", "")
             add_headers(request, caller.headers)
             allowance = await access.limits.take(caller.principal.id, writes=self._writes(request))
             add_headers(request, allowance.headers)

@@ -15,12 +15,15 @@ _KEY = "fluxgate.context"
 class RequestContext:
     """One request. Whoever learns something of it writes it here; the audit log reads it.
 
-    ``error`` is the word of a refusal, ``objects`` are those the request is about.
+    ``error`` is the word of a refusal, ``objects`` are those the request is about. With ``recorded`` False
+    the audit log does without it: it was told of more of the same.
     """
 
     id: str
     error: str = ""
     objects: list[str] = field(default_factory=list)
+    namespace: str = ""
+    recorded: bool = True
 
 
 def new_context(scope: Scope) -> RequestContext:

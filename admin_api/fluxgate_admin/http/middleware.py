@@ -1,4 +1,4 @@
-"""What surrounds every request: its id, the last resort for errors, the bound of bodies, the audit log."""
+"""What surrounds every request: its id, the last resort for errors, the audit log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from structlog.typing import FilteringBoundLogger
 
 from fluxgate_admin.auth.addresses import client_address, networks
 from fluxgate_admin.deps import Deps
-from fluxgate_admin.errors import AdminError, InvalidRequestError, TooLargeError
+from fluxgate_admin.errors import AdminError
 from fluxgate_admin.http.answers import error_answer
 from fluxgate_admin.http.context import RequestContext, context_in, new_context
 from fluxgate_admin.use_cases.ports import AuditRecord
@@ -43,11 +43,7 @@ class RequestMiddleware:
         answer = _Answer(send, context)
         started = time.perf_counter()
         try:
-            if _holds_nul(scope):
-                refusal = InvalidRequestError("No path and no query holds a NUL character.")
-                await error_answer(context, refusal)(scope, receive, answer.send)
-            else:
-                await self._app(scope, receive, answer.send)
+            await self._app(scope, receive, answer.send)
         except Exception as error:
             self._log_failure(scope, context, error)
             if answer.status is not None:
@@ -69,7 +65,7 @@ class RequestMiddleware:
     async def _record(
         self, scope: Scope, context: RequestContext, status: int, seconds: float
     ) -> None:
-        if scope["path"] in UNAUDITED:
+        if scope["path"] in UNAUDITED or not context.recorded:
             return
         principal = scope.get("state", {}).get("principal")
         await self._deps.audit.record(
@@ -117,67 +113,6 @@ class _Answer:
         await self._send(message)
 
 
-class BodyMiddleware:
-    """Reads bodies, up to a size: what is larger is refused before anybody looks at it."""
-
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self._app = app
-        self._limit = limit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        body = await self._read(scope, receive)
-        if body is None:
-            error = TooLargeError(f"The body is larger than {self._limit} bytes.")
-            await error_answer(context_in(scope), error)(scope, receive, send)
-            return
-        await self._app(scope, _replay(body, receive), send)
-
-    async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
-        if _declared(scope) > self._limit:
-            return None
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return b"".join(parts)
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > self._limit:
-                return None
-            if not message.get("more_body", False):
-                return b"".join(parts)
-
-
-def _declared(scope: Scope) -> int:
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit():
-            return int(value)
-    return 0
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    given = False
-
-    async def again() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return again
-
-
 def shown_path(scope: Scope) -> str:
     """The path for logs: bounded, without anything that looks like a key, or that a log or database trips over."""
     return _CONTROL.sub("\ufffd", _SECRET.sub(r"\1…", scope["path"])[:_LONGEST_PATH])
-
-
-def _holds_nul(scope: Scope) -> bool:
-    """PostgreSQL has no text that does, and no name of ours has either."""
-    return "\0" in scope["path"] or b"%00" in scope["query_string"]

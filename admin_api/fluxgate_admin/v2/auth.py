@@ -10,6 +10,7 @@ from fastapi import APIRouter, Body, Depends, Request, Response
 from fluxgate_admin.auth.scopes import ANY
 from fluxgate_admin.errors import InvalidRequestError
 from fluxgate_admin.http.authentication import access_of, presented_by, require
+from fluxgate_admin.http.entrance import attempt_of
 from fluxgate_admin.http.json_body import JsonRoute
 from fluxgate_admin.v2 import accounts, keys
 from fluxgate_admin.v2.auth_shapes import IssuedKeyOut, RotateIn, TokenOut, WhoOut
@@ -54,7 +55,9 @@ async def rotate_credential(
     shown = await _ANYBODY.admit(request)
     unkept(response)
     if shown.token is not None:
-        return TokenOut.of(await access.tokens.rotate(shown.token))
+        replaced = await access.tokens.rotate(shown.token)
+        attempt_of(request).issued(replaced.token.reveal())
+        return TokenOut.of(replaced)
     if shown.key is None:
         raise InvalidRequestError(
             "A token of the cluster's is replaced by the cluster (TokenRequest), not here.",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
@@ -12,7 +11,8 @@ from fastapi import APIRouter, Request, Response
 
 from fluxgate_admin.auth.tokens import ScopeNotGrantedError
 from fluxgate_admin.errors import InvalidRequestError, UnauthenticatedError
-from fluxgate_admin.http.authentication import access_of, add_headers, presented_by
+from fluxgate_admin.http.authentication import access_of, add_headers
+from fluxgate_admin.http.entrance import attempt_of
 from fluxgate_admin.v2.auth_shapes import JwksOut, TokenOut
 from fluxgate_admin.v2.documented import answers, public, responses
 
@@ -65,22 +65,22 @@ async def issue_token(request: Request, response: Response) -> TokenOut:
     access = access_of(request)
     form = _fields(request, await request.body())
     client_id, secret = _credentials(request, form)
-    address = access.authenticator.address(await presented_by(request))
-    # by client and place, so that who guesses elsewhere does not use up the client's own turns
-    named = hashlib.sha256(client_id.encode("utf-8", "replace")).hexdigest()[:16]
-    allowance = await access.limits.take(f"oauth {named} {address}", writes=True)
-    add_headers(request, allowance.headers)
     if form.get("grant_type") != "client_credentials":
         raise _bad("grant_type is client_credentials, and nothing else.", "unsupported_grant_type")
     account = await access.accounts.by_secret(client_id, secret)
     if account is None:
         raise _unknown_client()
+    attempt = attempt_of(request)
+    attempt.known()
+    allowance = await access.limits.take(f"oauth {account.id}", writes=True)
+    add_headers(request, allowance.headers)
     try:
         issued = await access.tokens.issue(
             account, _several(form.get("scope")), _several(form.get("namespace"))
         )
     except ScopeNotGrantedError as error:
         raise _bad(f"{str(error).capitalize()}.", "invalid_scope") from error
+    attempt.issued(issued.token.reveal())
     response.headers["cache-control"] = "no-store"
     return TokenOut.of(issued)
 

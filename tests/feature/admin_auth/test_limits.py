@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from limits.aio.storage import memory
 from structlog.testing import capture_logs
 from support.admin_auth import Api, Signing, auth_api
 from support.limiter import Redis
@@ -16,6 +16,7 @@ from support.limiter import Redis
 from fluxgate_admin.db.database import Database
 from fluxgate_admin.errors import TooManyRequestsError
 from fluxgate_admin.http.limits import RateLimits
+from fluxgate_admin.http.windows import Windows
 from fluxgate_admin.settings import LimitSettings
 
 
@@ -77,8 +78,8 @@ async def test_what_is_refused_for_its_scope_counts_and_a_forgery_does_not(
 async def test_the_window_moves_with_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """No second batch right after a full minute's end, as a fixed window would let through."""
     now = [1000.0]
-    monkeypatch.setattr(memory.time, "time", lambda: now[0])
-    limits = RateLimits(LimitSettings(reads=2))
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    limits = RateLimits(LimitSettings(reads=2), Windows())
     await limits.take("key", writes=False)
     now[0] += 59
     await limits.take("key", writes=False)
@@ -86,7 +87,6 @@ async def test_the_window_moves_with_the_time(monkeypatch: pytest.MonkeyPatch) -
     await limits.take("key", writes=False)
     with pytest.raises(TooManyRequestsError):
         await limits.take("key", writes=False)
-    await limits.close()
 
 
 @pytest.fixture(scope="module")
@@ -103,10 +103,10 @@ def redis() -> Iterator[Redis]:
 async def shared(redis: Redis) -> AsyncIterator[list[RateLimits]]:
     """Two replicas that count in one Redis."""
     redis.flush()
-    settings = LimitSettings(reads=10, storage=f"async+redis+unix://{redis.socket}")
-    replicas = [RateLimits(settings), RateLimits(settings)]
-    yield replicas
-    for each in replicas:
+    storage = f"async+redis+unix://{redis.socket}"
+    counting = [Windows(storage), Windows(storage)]
+    yield [RateLimits(LimitSettings(reads=10), each) for each in counting]
+    for each in counting:
         await each.close()
 
 

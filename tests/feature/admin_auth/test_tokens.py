@@ -186,9 +186,7 @@ async def test_a_request_for_a_token_that_is_none_is_told_why(
     assert answer.status_code == (401 if error == "invalid_client" else 400)
 
 
-async def test_guessing_secrets_is_limited_for_each_place_and_client(
-    api: Api, admin: Signing
-) -> None:
+async def test_guessing_secrets_is_limited_for_each_place(api: Api, admin: Signing) -> None:
     client = await client_of(api, admin)
     wrong = client | {"client_secret": "fcs_wrong"}
     answers = [await api.ask_token(wrong) for _ in range(31)]

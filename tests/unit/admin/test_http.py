@@ -17,9 +17,13 @@ from starlette.routing import Route
 from support.admin_fakes import EVERYTHING, NOW
 
 from fluxgate_admin.errors import ConflictError, UnavailableError
+from fluxgate_admin.http.entrance import Entrance
+from fluxgate_admin.http.failed_calls import FailedCalls
 from fluxgate_admin.http.idempotency import Idempotency
-from fluxgate_admin.http.middleware import BodyMiddleware, RequestMiddleware
+from fluxgate_admin.http.middleware import RequestMiddleware
+from fluxgate_admin.http.windows import Windows
 from fluxgate_admin.principal import Principal
+from fluxgate_admin.settings import AdminSettings
 from fluxgate_admin.use_cases.ports import AuditRecord, Remembered
 
 
@@ -77,7 +81,8 @@ def client(records: Records) -> httpx.AsyncClient:
             Route("/late", late),
         ]
     )
-    app = RequestMiddleware(BodyMiddleware(inner, limit=10), made_of(records))
+    settings = AdminSettings(database="", master_keys=(), max_body_bytes=10)
+    app = RequestMiddleware(Entrance(inner, FailedCalls(30, Windows()), settings), made_of(records))
     transport = httpx.ASGITransport(app, client=("10.0.0.1", 1), raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://admin.test")
 

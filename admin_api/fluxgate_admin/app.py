@@ -13,6 +13,7 @@ from fluxgate_admin.http.idempotency import Idempotency
 from fluxgate_admin.http.middleware import RequestMiddleware
 from fluxgate_admin.openapi import describe
 from fluxgate_admin.v2 import (
+    audit,
     auth,
     config,
     explain,
@@ -35,6 +36,7 @@ ROUTERS = (
     config.router,
     objects.router,
     history.router,
+    audit.router,
     explain.router,
     nodes.router,
 )

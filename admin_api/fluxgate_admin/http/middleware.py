@@ -14,6 +14,8 @@ from fluxgate_admin.deps import Deps
 from fluxgate_admin.errors import AdminError
 from fluxgate_admin.http.answers import error_answer
 from fluxgate_admin.http.context import RequestContext, context_in, new_context
+from fluxgate_admin.principal import Principal
+from fluxgate_admin.use_cases.audit import namespaces_of
 from fluxgate_admin.use_cases.ports import AuditRecord
 
 REQUEST_ID = "x-request-id"
@@ -67,12 +69,15 @@ class RequestMiddleware:
     ) -> None:
         if scope["path"] in UNAUDITED or not context.recorded:
             return
-        principal = scope.get("state", {}).get("principal")
+        principal: Principal | None = scope.get("state", {}).get("principal")
         await self._deps.audit.record(
             AuditRecord(
                 at=self._deps.clock(),
                 request_id=context.id,
                 principal=principal.author if principal is not None else "",
+                principal_id=principal.id if principal is not None else "",
+                organisation=principal.organisation if principal is not None else "",
+                namespaces=namespaces_of(principal, context.namespace),
                 method=scope["method"][:16],
                 path=shown_path(scope),
                 status=status,

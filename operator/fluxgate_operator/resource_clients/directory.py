@@ -7,10 +7,10 @@ changed in it (docs/decisions/0025).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime as dt
+import errno
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +31,7 @@ from fluxgate_operator.documents import DocumentError
 from fluxgate_operator.providers.scan import stamp_of
 from fluxgate_operator.providers.watch import FolderWatch
 from fluxgate_operator.resource_clients.file_text import new_text, read_text
+from fluxgate_operator.resource_clients.folder_failures import told, unavailable
 from fluxgate_operator.resource_clients.folder_index import (
     CREATED_AT,
     FolderIndex,
@@ -40,7 +41,6 @@ from fluxgate_operator.resource_clients.folder_index import (
 from fluxgate_operator.resource_clients.folder_writer import (
     ChangedMeanwhileError,
     FolderWriter,
-    LockedError,
     UnsureError,
 )
 from fluxgate_operator.resource_clients.objects import PLURALS, checked
@@ -134,9 +134,9 @@ class DirectoryResources:
     async def _fresh(self, subject: str) -> FolderIndex:
         """The index, as of now."""
         async with self._turn:
-            with _told(subject):
+            with told(subject, self._log):
                 if not self._root.is_dir():
-                    raise FileNotFoundError(f"the configuration folder {self._root} is not there")
+                    raise FileNotFoundError(errno.ENOENT, "is not there", str(self._root))
                 if self._index is None:
                     return await self._open()
                 self._stir(await self._index.refresh())
@@ -207,7 +207,7 @@ class DirectoryResources:
     async def _in_turn(
         self, ref: ObjectRef, write: Callable[[FolderIndex], Awaitable[None]]
     ) -> FolderIndex:
-        with _told(str(ref)):
+        with told(str(ref), self._log):
             async with self._writing, self._writer.turn():
                 for _ in range(_TRIES):
                     index = await self._fresh(str(ref))
@@ -218,7 +218,7 @@ class DirectoryResources:
                     except UnsureError:
                         raise
                     except (OSError, DocumentError) as error:
-                        raise _unavailable(str(ref), error, unwritten=True) from error
+                        raise unavailable(str(ref), error, self._log, unwritten=True) from error
                     return await self._fresh(str(ref))
         raise ResourceStoreUnavailableError(str(ref), "others keep changing its file; try again")
 
@@ -251,7 +251,8 @@ class DirectoryResources:
         text = read_text(read_bytes(path), is_json=is_json, remembered=index.parts(path))
         if ref not in text.objects:
             if text.problem:
-                raise DocumentError(f"{path} cannot be read: {text.problem}; repair it first")
+                where = path.relative_to(self._root)
+                raise DocumentError(f"{where} cannot be read: {text.problem}; repair it first")
             raise ChangedMeanwhileError(str(path))
         if version is not None and digest(text.objects[ref].content) != version:
             raise ChangedMeanwhileError(str(path))
@@ -314,7 +315,7 @@ class DirectoryResources:
 
     def _check_follower(self) -> None:
         if self._follower is None or self._follower.done():
-            raise ResourceStoreUnavailableError(str(self._root), "it is not watched any more")
+            raise ResourceStoreUnavailableError("watch", "the folder is not watched any more")
 
     def _stir(self, touched: set[ObjectRef]) -> None:
         for listener in self._listeners:
@@ -341,22 +342,3 @@ def _news(listener: _Listener, ref: ObjectRef, now: Stored | None) -> ResourceCh
         return None
     listener.told[ref] = now
     return ResourceChange(ChangeType.CHANGED, ref, now)
-
-
-@contextlib.contextmanager
-def _told(subject: str) -> Iterator[None]:
-    """What a disk says, in the port's words."""
-    try:
-        yield
-    except (OSError, DocumentError) as error:
-        unwritten = isinstance(error, LockedError)
-        raise _unavailable(subject, error, unwritten=unwritten) from error
-
-
-def _unavailable(
-    subject: str, error: Exception, *, unwritten: bool
-) -> ResourceStoreUnavailableError:
-    words = getattr(error, "strerror", None)
-    where = getattr(error, "filename", None)
-    message = f"{where}: {words}" if words and where else str(error)
-    return ResourceStoreUnavailableError(subject, message, unwritten=unwritten)

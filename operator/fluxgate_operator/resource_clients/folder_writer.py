@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -62,7 +63,7 @@ class FolderWriter:
             except BlockingIOError:
                 if asyncio.get_running_loop().time() > deadline:
                     raise LockedError(
-                        f"another writer has held {self._root} for {self._seconds:g} s"
+                        f"another writer has held the folder for {self._seconds:g} s; try again"
                     ) from None
                 await asyncio.sleep(_POLL_SECONDS)
             else:
@@ -78,7 +79,7 @@ class FolderWriter:
         target.parent.mkdir(parents=True, exist_ok=True)
         self._sweep(target.parent)
         if before is not None and not os.access(target, os.W_OK):
-            raise PermissionError(f"{path} may not be written")
+            raise PermissionError(errno.EACCES, "may not be written", str(path))
         draft = target.parent / f"{_DRAFT}{secrets.token_hex(8)}.new"
         try:
             _fill(draft, data, target if before is not None else None)

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import structlog
 import yaml
+from structlog.testing import capture_logs
 
 from fluxgate.errors import (
     ResourceConflictError,
@@ -312,10 +313,67 @@ async def test_a_write_waits_for_another_writer_and_gives_up_in_time(
 async def test_a_folder_nobody_may_write_says_so(client: DirectoryResources, folder: Path):
     """As root everything may be written, so the folder's place is taken by a file."""
     (folder / "backends").write_text("a file where a folder should be")
-    with pytest.raises(ResourceStoreUnavailableError, match="backends") as refused:
+    with pytest.raises(ResourceStoreUnavailableError, match="needs a folder") as refused:
         await client.create(backend("a"))
     assert refused.value.unwritten
     assert files(folder) == ["backends"]
+
+
+@pytest.mark.parametrize(
+    ("number", "cause"),
+    [
+        (errno.EROFS, "read-only; mount it for writing"),
+        (errno.ENOSPC, "is full; free space there"),
+        (errno.EDQUOT, "quota of the configuration folder of the server is used up"),
+        (errno.EACCES, "the server may not do that"),
+        (errno.ELOOP, "Too many levels of symbolic links"),
+    ],
+)
+async def test_a_disk_that_refuses_is_told_by_its_cause_and_the_path_is_for_the_log_alone(
+    client: DirectoryResources,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    cause: str,
+):
+    """As root every disk may be written, and a full one would fill the machine: the last call is one that fails."""
+
+    def fails(draft: Path, *_: object) -> None:
+        raise OSError(number, os.strerror(number), str(draft))
+
+    monkeypatch.setattr(folder_writer, "_fill", fails)
+    with capture_logs() as logs, pytest.raises(ResourceStoreUnavailableError) as refused:
+        await client.create(backend("a"))
+    said = str(refused.value)
+    assert said.startswith("Backend default/a: ")
+    assert cause in said
+    assert str(folder) not in said
+    (logged,) = [each for each in logs if each["log_level"] == "warning"]
+    assert logged["path"].startswith(str(folder / "backends"))
+    assert logged["subject"] == "Backend default/a"
+
+
+async def test_a_folder_that_is_gone_is_told_without_its_path(
+    client: DirectoryResources, folder: Path
+):
+    await asyncio.to_thread(folder.rename, folder.with_name("away"))
+    with pytest.raises(ResourceStoreUnavailableError, match="is not there") as refused:
+        await client.get(ref("a"))
+    assert str(folder.parent) not in str(refused.value)
+
+
+async def test_a_file_that_keeps_an_object_from_being_changed_is_named_as_history_names_it(
+    client: DirectoryResources, folder: Path
+):
+    (folder / "team").mkdir()
+    file = folder / "team" / "a.yaml"
+    file.write_text(yaml.safe_dump(backend("a")))
+    found = await client.get(ref("a"))
+    file.write_text("a: b: c")
+    with pytest.raises(ResourceStoreUnavailableError) as refused:
+        await client.replace(backend("a", "http://b.example.com"), found.version)
+    assert "team/a.yaml cannot be read" in str(refused.value)
+    assert str(folder) not in str(refused.value)
 
 
 async def test_a_change_that_the_disk_does_not_confirm_may_be_made(
@@ -325,7 +383,7 @@ async def test_a_change_that_the_disk_does_not_confirm_may_be_made(
         raise OSError(errno.EIO, "Input/output error", str(folder))
 
     monkeypatch.setattr(folder_writer, "_flush_folder", fails)
-    with pytest.raises(ResourceStoreUnavailableError, match="Input/output") as refused:
+    with pytest.raises(ResourceStoreUnavailableError, match="may be lost") as refused:
         await client.create(backend("a"))
     assert not refused.value.unwritten
     assert [each.ref.name for each in await client.list("Backend")] == ["a"]

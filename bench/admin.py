@@ -7,7 +7,8 @@ applications do; the clock runs from before the signature until the answer is re
 - A write is POST /v2/routes as the document has it: tried by Envoy, announced to history, written to the
   folder, and answered when Envoy has proven that it serves it. The next request has to be served.
 - A page is GET /v2/routes with 100 routes and the health of what they send to; all pages of all routes.
-- A dry run is POST /v2/routes?dry_run=true of a route nobody has tried; then the same once more.
+- A dry run is POST /v2/routes?dry_run=true of a route nobody has tried; then the same once more; then again
+  right after another route was written: Envoy's answer is known, before and after are made anew.
 """
 
 from __future__ import annotations
@@ -147,6 +148,20 @@ class World:
                 taken.append(self.client.timed(200, "POST", "/v2/routes?dry_run=true", body)[0])
         return self._samples("dry run", fresh), self._samples("dry run, cached", again)
 
+    def dry_runs_after_writes(self, samples: int) -> Samples:
+        """Of what Envoy has been asked about, each after another route was written and is served."""
+        taken = []
+        tried = self.body("known")
+        self.client.timed(200, "POST", "/v2/routes?dry_run=true", tried)
+        for number in range(samples):
+            other = self.body(f"between-{number:04d}")
+            self.client.timed(201, "POST", "/v2/routes?timeout=60", other)
+            took, answer = self.client.timed(200, "POST", "/v2/routes?dry_run=true", tried)
+            if not (answer["valid"] and answer["checked_by_envoy"] and answer["cached"]):
+                raise BenchError(f"Envoy's answer was not known: {answer}")
+            taken.append(took)
+        return self._samples("dry run, Envoy's answer known, world changed", taken)
+
     def _samples(self, what: str, taken: list[float]) -> Samples:
         return Samples(self.routes, what, tuple(taken), self._load)
 
@@ -209,6 +224,7 @@ def run(sizes: tuple[int, ...], *, samples: int, walks: int) -> list[Samples]:
             found += present.dry_runs(samples)
             found.append(present.pages(walks if routes > PAGE else walks * 50))
             found.append(present.writes(samples))
+            found.append(present.dry_runs_after_writes(samples))
     return found
 
 

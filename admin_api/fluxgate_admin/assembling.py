@@ -22,7 +22,7 @@ def build_use_cases(deps: Deps) -> UseCases:
     """Everything that can be done, for one application."""
     settings, plane = deps.settings, deps.plane
     catalogue = Catalogue(plane)
-    trials = Trials(deps.trials, settings.trial_seconds)
+    trials = Trials(deps.trials, settings.trial_seconds, deps.log)
     writer = Writer(deps.resources, deps.history, deps.clock, deps.log)
     changes = Changes(plane, deps.resources, trials, writer, seen_seconds=settings.wait)
     objects = Objects(plane, deps.resources, catalogue, changes, settings.default_namespace)

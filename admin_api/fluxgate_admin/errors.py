@@ -13,7 +13,7 @@ AdminError
 ├── TooLargeError             413
 ├── UnprocessableError        422  the change would not be served as written
 ├── TooManyRequestsError      429
-└── UnavailableError          503  the API server, the folder or the database does not answer
+└── UnavailableError          503  the API server, the folder or the database does not answer, or nothing can be tried
 """
 
 from __future__ import annotations
@@ -148,7 +148,10 @@ class TooManyRequestsError(AdminError):
 
 
 class UnavailableError(AdminError):
-    """The API server, the folder or the database does not answer; the write may have been made."""
+    """The API server, the folder or the database does not answer; the write may have been made.
+
+    Not after ``busy`` (too many are tried) and ``not_ready`` (nothing has been read yet): nothing was stored.
+    """
 
     status = 503
     default_error = "unavailable"

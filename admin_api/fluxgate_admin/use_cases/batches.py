@@ -60,6 +60,7 @@ class Batches:
     ) -> None:
         self._plane = plane
         self._resources = resources
+        self._trials = trials
         self._trial = BatchTrial(trials, changes)
         self._writer = writer
         self._changes = changes
@@ -77,6 +78,8 @@ class Batches:
         )
         if not options.dry_run:
             await self._write(principal, entries, options)
+            made = [each.item.ref for each in entries if each.changes]
+            self._trials.stored(made, report, options)
         sync = await self._prove(principal, entries, options)
         return BatchOutcome(entries, sync, report, options.dry_run)
 

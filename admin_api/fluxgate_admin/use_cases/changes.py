@@ -100,7 +100,8 @@ class Changes:
         """Make of an object what ``edit`` makes of its document.
 
         A write that raced with another is made again on top of it, unless ``If-Match`` forbids that. Raises
-        the whole tree of ``AdminError``; after any of them but ``UnavailableError`` nothing was written.
+        the whole tree of ``AdminError``; after any of them but ``UnavailableError`` nothing was written, nor after
+        its ``busy`` and ``not_ready``.
         """
         self.authorise(principal, ref)
         with refusals():
@@ -249,6 +250,7 @@ class Changes:
         written: Written,
         options: WriteOptions,
     ) -> Outcome:
+        self._trials.stored((draft.ref,), report, options)
         sync = await self.prove(principal, [(draft.ref, written.stored)], options)
         return Outcome(
             draft.ref,

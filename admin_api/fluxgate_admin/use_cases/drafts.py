@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fluxgate.ports import Difference, Stored
+from fluxgate.ports import Difference, Stored, Untried
 from fluxgate.ports.resources import Document
 from fluxgate.resources import ObjectRef
 from fluxgate_admin.use_cases.pointers import Pointers
@@ -70,13 +70,14 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a dry run found. ``note`` says what was not tried, and why."""
+    """What a dry run found. ``untried`` says why it did not come to its end, ``note`` the same in words."""
 
     problems: tuple[Problem, ...] = ()
     difference: Difference = field(default_factory=Difference)
     asked_envoy: bool = False
     cached: bool = False
     note: str = ""
+    untried: Untried | None = None
 
     @property
     def fatal(self) -> tuple[Problem, ...]:
@@ -86,7 +87,14 @@ class Report:
     @property
     def warnings(self) -> tuple[Problem, ...]:
         """What does not."""
-        return tuple(each for each in self.problems if not each.fatal)
+        return (*(each for each in self.problems if not each.fatal), *self.doubts)
+
+    @property
+    def doubts(self) -> tuple[Problem, ...]:
+        """That the change was not tried to its end, and may be made all the same."""
+        if self.untried is None or self.untried is Untried.REFUSED:
+            return ()
+        return (Problem("", self.note, self.untried.value, "trial", fatal=False),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,10 @@ _REFUSALS: Mapping[int, tuple[str, str, str]] = {
         "Something went wrong here; the log has the details under this request_id.",
     ),
     503: (
-        "The API server, the folder or the database does not answer; a write may have been made.",
+        (
+            "The API server, the folder or the database does not answer; a write may have been made. "
+            "After `busy` and `not_ready` it was not: nothing could be tried."
+        ),
         "unavailable",
         "The database does not answer.",
     ),

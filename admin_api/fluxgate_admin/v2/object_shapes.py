@@ -17,12 +17,14 @@ from fluxgate_admin.v2.rendering import shown_conditions, shown_sync, shown_tria
 from fluxgate_admin.v2.route_shapes import Namespace
 from fluxgate_admin.v2.shapes import (
     OPEN,
+    UNTRIED,
     ConditionShape,
     DifferenceShape,
     LaggardShape,
     ProblemShape,
     StateWord,
     SyncWord,
+    UntriedWord,
 )
 from fluxgate_admin.v2.spelling import STRICT
 
@@ -191,7 +193,11 @@ class BatchShape(BaseModel):
     hidden_nodes: int | None = None
     diff: DifferenceShape | None = Field(default=None, description="With dry_run.")
     checked_by_envoy: bool
+    not_tried: UntriedWord | None = UNTRIED
     note: str | None = Field(description="What was not tried, and why.")
+    warnings: list[ProblemShape] | None = Field(
+        default=None, description="What is worth reading of all together."
+    )
 
 
 def shown_object(shown: Shown, document: Document) -> dict[str, Any]:
@@ -214,13 +220,16 @@ def shown_batch(context: RequestContext, outcome: BatchOutcome) -> dict[str, Any
     """The answer to a batch; tells the audit log what was changed."""
     context.objects.extend(str(each.item.ref) for each in outcome.entries if each.changes)
     trial = shown_trial(outcome.report)
+    doubts = [each.as_json() for each in outcome.report.doubts]
     return {
         "results": [_result(each) for each in outcome.entries],
         "dry_run": outcome.dry_run,
         **shown_sync(outcome.sync),
         **({"diff": trial["diff"]} if outcome.dry_run else {}),
         "checked_by_envoy": trial["checked_by_envoy"],
+        "not_tried": trial["not_tried"],
         "note": trial["note"],
+        **({"warnings": doubts} if doubts else {}),
     }
 
 

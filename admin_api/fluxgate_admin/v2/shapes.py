@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, Union
 
 from pydantic import BaseModel, ConfigDict, Field
 
 SyncWord = Literal["propagated_to_all_nodes", "pending", "rejected"]
 StateWord = Literal["active", "disabled", "invalid", "rejected", "pending"]
+UntriedWord = Literal["Refused", "OutOfTime", "NoEnvoy", "EnvoySilent"]
 
 OPEN = ConfigDict(extra="forbid")
+
+
+UNTRIED: Any = Field(
+    description="Why the change was not tried to its end: what is checked first refuses it, time ran out, there is "
+    "no Envoy to ask, or it gave no answer. Null when it was, whether or not Envoy had to be asked."
+)
 
 
 class ConditionShape(BaseModel):
@@ -45,8 +52,9 @@ class ProblemShape(BaseModel):
     in_: Literal["query", "header", "path"] | None = Field(default=None, alias="in")
     message: str
     reason: str | None = Field(default=None, examples=["Invalid"])
-    source: Literal["schema", "translation", "envoy"] | None = Field(
-        default=None, description="Who found it; `envoy` is the real proxy."
+    source: Literal["schema", "translation", "envoy", "trial"] | None = Field(
+        default=None,
+        description="Who found it; `envoy` is the real proxy, `trial` says that not everything was tried.",
     )
     object: str | None = Field(
         default=None, description="Who suffers, when it is not what the request changes."
@@ -111,8 +119,9 @@ class TrialShape(BaseModel):
     warnings: list[ProblemShape]
     diff: DifferenceShape
     checked_by_envoy: bool = Field(
-        description="Whether the real Envoy was asked; not when nothing changes for it."
+        description="Whether the real Envoy has answered; not when nothing changes for it."
     )
+    not_tried: UntriedWord | None = UNTRIED
     cached: bool
     note: str | None = Field(description="What was not tried, and why.")
 
@@ -137,7 +146,7 @@ class WriteShape(BaseModel):
 
 
 class DeletedShape(BaseModel):
-    """The answer to a deletion that has not reached every node yet."""
+    """The answer to a deletion that has not reached every node yet, or has warnings."""
 
     model_config = OPEN
 
@@ -148,3 +157,7 @@ class DeletedShape(BaseModel):
     pending_nodes: list[LaggardShape] | None = None
     hidden_nodes: int | None = None
     warnings: list[ProblemShape] | None = None
+
+
+DELETED: Any = Union[DeletedShape, TrialShape]  # noqa: UP007 - made at run time
+DELETED_200 = "Deleted, and there are `warnings`; with dry_run, what it would do."

@@ -16,8 +16,7 @@ class RequestContext:
     """One request. Whoever learns something of it writes it here; the audit log reads it.
 
     ``error`` is the word of a refusal, ``objects`` are those the request is about, ``namespace`` is the one its path
-    names. With ``recorded`` False
-    the audit log does without it: it was told of more of the same.
+    names. With ``recorded`` False the audit log does without it: it was told of more of the same.
     """
 
     id: str

@@ -13,7 +13,7 @@ from fluxgate_admin.auth.addresses import client_address, networks
 from fluxgate_admin.deps import Deps
 from fluxgate_admin.errors import AdminError
 from fluxgate_admin.http.answers import error_answer
-from fluxgate_admin.http.context import RequestContext, context_in, new_context
+from fluxgate_admin.http.context import RequestContext, new_context
 from fluxgate_admin.principal import Principal
 from fluxgate_admin.use_cases.audit import namespaces_of
 from fluxgate_admin.use_cases.ports import AuditRecord

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import cast
 
 import pytest
+import structlog
 
+from fluxgate.ports import Finding, FindingSource, Proposal, Trial, Untried
 from fluxgate.resources import ObjectRef
-from fluxgate_admin.errors import ConflictError
+from fluxgate_admin.errors import ConflictError, UnavailableError
 from fluxgate_admin.principal import Principal, PrincipalKind
 from fluxgate_admin.use_cases.batch_items import Entry, Item
-from fluxgate_admin.use_cases.batch_trial import BatchTrial
+from fluxgate_admin.use_cases.batch_trial import BatchLimits, BatchTrial
 from fluxgate_admin.use_cases.changes import Changes
 from fluxgate_admin.use_cases.drafts import Draft, Problem, Report, WriteOptions
 from fluxgate_admin.use_cases.ports import RevisionChange
@@ -105,3 +107,114 @@ async def test_what_is_used_goes_only_with_its_user() -> None:
     assert await refused(Judge(), entries("", delete="used")) == ["used"]
     assert await refused(Judge(), entries("", delete="used victim")) == []
     assert await refused(Judge(), entries("", delete="used"), force=True) == []
+
+
+class Runner:
+    """Trials at the port: some objects harm another one; the ``late``-th trial and all after it find nothing."""
+
+    def __init__(self, *harmful: str, late: int = 0, untried: Untried | None = None) -> None:
+        self.harmful = set(harmful)
+        self.late, self.untried = late, untried
+        self.sizes: list[int] = []
+
+    async def try_out(self, proposals: Sequence[Proposal], *, seconds: float = 10.0) -> Trial:
+        del seconds
+        self.sizes.append(len(proposals))
+        if self.late and len(self.sizes) >= self.late:
+            return Trial(untried=self.untried, note="why")
+        if self.harmful.isdisjoint(each.ref.name for each in proposals):
+            return Trial()
+        return Trial((Finding(FindingSource.TRANSLATION, VICTIM, "", "suffers"),))
+
+
+MANY = " ".join(f"b{number:03}" for number in range(500))
+
+
+async def tried(runner: Runner, batch: list[Entry], limits: BatchLimits | None = None) -> Report:
+    trials = Trials(runner, 10, structlog.get_logger())
+    trial = BatchTrial(trials, cast("Changes", NobodyUses()), limits)
+    return await trial.run(ANYBODY, batch, WriteOptions("req_1", 1.0))
+
+
+def errors(batch: list[Entry]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for each in batch:
+        if each.error is not None:
+            found.setdefault(each.error.error, []).append(each.item.ref.name)
+    return found
+
+
+@pytest.mark.parametrize("culprit", ["b000", "b250", "b377", "b499"])
+async def test_one_of_500_that_harms_another_takes_eleven_trials(culprit: str) -> None:
+    runner, batch = Runner(culprit), entries(MANY)
+    await tried(runner, batch)
+    assert errors(batch) == {"unprocessable": [culprit]}
+    # all, nine by halves, and all that is left
+    assert len(runner.sizes) <= 11
+
+
+async def test_five_of_500_take_ten_trials_each() -> None:
+    culprits = ["b003", "b101", "b102", "b333", "b498"]
+    runner, batch = Runner(*culprits), entries(MANY)
+    await tried(runner, batch)
+    assert errors(batch) == {"unprocessable": culprits}
+    assert len(runner.sizes) <= 51
+
+
+async def test_500_at_fault_take_no_more_trials_than_a_batch_may() -> None:
+    runner, batch = Runner(*MANY.split()), entries(MANY)
+    await tried(runner, batch)
+    assert len(runner.sizes) == BatchLimits().trials
+    found = errors(batch)
+    assert sum(map(len, found.values())) == 500
+    # the first are found one by one, and the trials end amid the search for another
+    assert found["unprocessable"] == MANY.split()[: len(found["unprocessable"])]
+    assert len(found["unprocessable"]) >= 6
+
+
+async def test_what_was_good_before_the_trials_ran_out_is_made_and_all_else_is_told_why() -> None:
+    culprits = [f"b{number}" for number in range(300, 320)]
+    runner, batch = Runner(*culprits), entries(MANY)
+    report = await tried(runner, batch, BatchLimits(trials=16))
+    found = errors(batch)
+    assert len(runner.sizes) == 16
+    assert found["unprocessable"] == ["b300"]
+    made = [each.item.ref.name for each in batch if each.error is None]
+    assert made == MANY.split()[: len(made)]
+    assert made[-1] >= "b249"
+    assert report == Report()
+    suspects = [each for each in batch if each.error and each.error.error == "not_told_apart"]
+    assert "b301" in [each.item.ref.name for each in suspects]
+    assert all(str(each.error).startswith(f"One of {len(suspects)} objects") for each in suspects)
+    assert all("suffers" in str(each.error) for each in suspects)
+    assert {*made, *found["unprocessable"], *found["not_told_apart"], *found["not_tried"]} == {
+        *MANY.split()
+    }
+
+
+async def test_no_trial_is_begun_after_the_time_of_a_batch() -> None:
+    runner, batch = Runner("b001"), entries("b000 b001 b002")
+    await tried(runner, batch, BatchLimits(seconds=-1))
+    assert runner.sizes == []
+    assert errors(batch) == {"not_tried": ["b000", "b001", "b002"]}
+
+
+async def test_a_part_that_there_was_no_time_to_try_is_not_taken_for_good() -> None:
+    runner, batch = Runner("b001", late=2, untried=Untried.OUT_OF_TIME), entries("b000 b001 b002")
+    await tried(runner, batch)
+    assert errors(batch) == {"not_told_apart": ["b000", "b001", "b002"]}
+
+
+async def test_a_batch_that_there_was_no_time_to_try_is_made_and_says_so() -> None:
+    batch = entries("b000 b001")
+    report = await tried(Runner(late=1, untried=Untried.OUT_OF_TIME), batch)
+    assert errors(batch) == {}
+    assert [(each.reason, each.source) for each in report.warnings] == [("OutOfTime", "trial")]
+
+
+async def test_a_batch_whose_turn_does_not_come_is_refused_as_a_whole() -> None:
+    for late in (1, 2):
+        batch = entries("b000 b001 b002")
+        with pytest.raises(UnavailableError) as refused:
+            await tried(Runner("b001", late=late, untried=Untried.BUSY), batch)
+        assert (refused.value.error, refused.value.headers) == ("busy", {"retry-after": "5"})

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 from support.admin_fakes import EVERYTHING, Bench, document, only_in, options, route
 
 from fluxgate.errors import ResourceConflictError, ResourceStoreUnavailableError
-from fluxgate.ports import Finding, FindingSource, Lag, LagReason, Propagation, Trial
+from fluxgate.ports import Finding, FindingSource, Lag, LagReason, Propagation, Trial, Untried
 from fluxgate.ports.resources import Document
 from fluxgate.resources import ObjectRef
 from fluxgate.status import Condition, ConditionType, ObjectStatus, Reason
@@ -252,6 +253,54 @@ async def test_a_fatal_finding_refuses_the_change_and_nothing_is_announced(bench
     assert refused.value.details["problems"][0]["source"] == "envoy"
     assert bench.history.calls == []
     assert bench.resources.objects == {}
+
+
+@pytest.mark.parametrize(
+    ("untried", "error"), [(Untried.BUSY, "busy"), (Untried.NOT_READY, "not_ready")]
+)
+@pytest.mark.parametrize("dry_run", [False, True])
+async def test_what_could_not_be_tried_is_refused_for_now_and_not_stored(
+    bench: Bench, untried: Untried, error: str, *, dry_run: bool
+) -> None:
+    bench.trials.trial = Trial(untried=untried, note="not now")
+    with pytest.raises(UnavailableError, match="nothing was stored") as refused:
+        await bench.changes.create(EVERYTHING, Draft(ORDERS, route()), options(dry_run=dry_run))
+    assert refused.value.error == error
+    assert int(refused.value.headers["retry-after"]) > 0
+    assert bench.history.calls == []
+    assert bench.resources.objects == {}
+
+
+@pytest.mark.parametrize("untried", [Untried.OUT_OF_TIME, Untried.NO_ENVOY, Untried.ENVOY_SILENT])
+async def test_what_was_tried_in_part_is_stored_and_the_answer_and_the_log_say_so(
+    bench: Bench, untried: Untried
+) -> None:
+    bench.trials.trial = Trial(untried=untried, note="not all of it")
+    with capture_logs() as logs:
+        outcome = await bench.changes.create(EVERYTHING, Draft(ORDERS, route()), options())
+    assert ORDERS in bench.resources.objects
+    (warning,) = outcome.report.warnings
+    assert warning.as_json() == {
+        "pointer": "",
+        "message": "not all of it",
+        "reason": untried.value,
+        "source": "trial",
+    }
+    (line,) = (each for each in logs if each["log_level"] == "warning")
+    assert (line["objects"], line["reason"]) == (["Route default/orders"], untried.value)
+    assert line["request_id"] == "req_1"
+
+
+async def test_a_dry_run_that_was_not_tried_to_its_end_is_no_matter_of_the_log(
+    bench: Bench,
+) -> None:
+    bench.trials.trial = Trial(untried=Untried.NO_ENVOY, note="no Envoy")
+    with capture_logs() as logs:
+        outcome = await bench.changes.create(
+            EVERYTHING, Draft(ORDERS, route()), options(dry_run=True)
+        )
+    assert outcome.report.untried is Untried.NO_ENVOY
+    assert logs == []
 
 
 async def test_findings_about_others_are_not_for_who_does_not_see_them(bench: Bench) -> None:

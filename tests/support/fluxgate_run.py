@@ -111,11 +111,15 @@ def fluxgate_run(
     *options: str,
     state: Path | None = None,
     variables: Mapping[str, str] | None = None,
+    program: tuple[str, ...] = COMMAND,
 ) -> Iterator[FluxgateRun]:
-    """Start ``fluxgate run`` over ``home/config`` on a free port; ready or ended when entered."""
+    """Start ``fluxgate run`` over ``home/config`` on a free port; ready or ended when entered.
+
+    ``program`` is run in place of this environment's ``fluxgate``.
+    """
     state = state or home / "state"
     command = [
-        *(*COMMAND, "run", "--config", str(home / "config"), "--state-dir", str(state)),
+        *(*program, "run", "--config", str(home / "config"), "--state-dir", str(state)),
         *("--envoy-concurrency", "1", "--drain-seconds", "0"),
         *(options or ("--http-port", str(free_port()))),
     ]

@@ -105,7 +105,7 @@ def _document_refusals(operation: dict[str, Any], path: str, method: str) -> Non
     writes = method in ("POST", "PUT", "PATCH", "DELETE")
     found = set(ALWAYS) if writes or not public else {400, 429, 500, 503}
     found |= {404} if "{" in path else set()
-    found |= {409, 413, 422} if writes else set()
+    found |= {408, 409, 413, 422} if writes else set()
     if "HTTPValidationError" in str(operation["responses"].get("422")):
         del operation["responses"]["422"]
     for status in sorted(found):

@@ -240,6 +240,8 @@ async def auth_api(
 async def served(app: FastAPI, **config: Any) -> AsyncIterator[str]:
     """The application on a loopback port of its own; its URL."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
+        # an answer's body would wait for the client's delayed acknowledgement of its head
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         port = listening.getsockname()[1]
         given = {"lifespan": "off", "log_config": None, "ws": "none", **config}
         server = uvicorn.Server(uvicorn.Config(app, **given))

@@ -21,7 +21,7 @@ from fluxgate_operator.resource_clients.directory import DirectoryResources
 from support.admin_auth import MASTER_KEY
 from support.standalone import GATEWAY, RunningGateway, running_gateway
 
-MANY = LimitSettings(reads=1_000_000, writes=1_000_000)
+MANY = LimitSettings(reads=1_000_000, writes=1_000_000, failures=1_000_000)
 
 
 class AdminRun:

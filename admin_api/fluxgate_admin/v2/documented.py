@@ -25,6 +25,11 @@ _REFUSALS: Mapping[int, tuple[str, str, str]] = {
         "not_found",
         "There is no Route rt_9x4m2p1q.",
     ),
+    408: (
+        "The body did not arrive in time.",
+        "request_timeout",
+        "The body did not arrive within 30 s.",
+    ),
     409: (
         "It exists already, others use it, or the idempotency key was used for something else.",
         "already_exists",
@@ -41,7 +46,11 @@ _REFUSALS: Mapping[int, tuple[str, str, str]] = {
         "unprocessable",
         "/match/path: must start with /",
     ),
-    429: ("The credential's limit is used up.", "rate_limited", "30 writes a minute are used up."),
+    429: (
+        "The credential's limit is used up; or too many calls from there were refused (`too_many_failures`).",
+        "rate_limited",
+        "30 writes a minute are used up.",
+    ),
     500: (
         "A mistake of ours.",
         "internal_error",
@@ -66,7 +75,8 @@ def responses(
 ) -> dict[int | str, dict[str, Any]]:
     """Every answer of an operation: the good ones, and the refusals besides those that any may get."""
     found: dict[int | str, dict[str, Any]] = dict(good)
-    for status in sorted({*ALWAYS, *refused}):
+    late = {408} if 413 in refused else set()
+    for status in sorted({*ALWAYS, *refused, *late}):
         found[status] = refusal(status)
     return found
 

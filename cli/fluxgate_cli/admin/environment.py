@@ -39,6 +39,10 @@ VARIABLES = (
     ("TOKEN_SECONDS", "how long a token is valid; 3600"),
     ("LIMIT_READS", "reads a minute for one credential; 120"),
     ("LIMIT_WRITES", "writes a minute for one credential; 30"),
+    (
+        "LIMIT_FAILURES",
+        "refused calls a minute from one address, until it waits; 30, and 0 for no limit",
+    ),
     ("LIMIT_STORAGE", "where they are counted, a URL of the limits library; async+memory://"),
     ("HISTORY_DAYS", "how long history is kept; 0, for ever"),
     ("AUDIT_DAYS", "how long the audit log is kept; 365"),
@@ -113,6 +117,7 @@ def _limits(variables: _Variables) -> LimitSettings:
     return LimitSettings(
         reads=variables.number("LIMIT_READS", defaults.reads, int),
         writes=variables.number("LIMIT_WRITES", defaults.writes, int),
+        failures=variables.number("LIMIT_FAILURES", defaults.failures, int),
         storage=variables.text("LIMIT_STORAGE", defaults.storage),
     )
 

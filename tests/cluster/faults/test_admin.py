@@ -28,7 +28,11 @@ from support.postgres import Postgres
 
 __all__ = ["migrated_template", "postgres"]
 
-MANY = {"FLUXGATE_ADMIN_LIMIT_READS": "1000000", "FLUXGATE_ADMIN_LIMIT_WRITES": "1000000"}
+MANY = {
+    "FLUXGATE_ADMIN_LIMIT_READS": "1000000",
+    "FLUXGATE_ADMIN_LIMIT_WRITES": "1000000",
+    "FLUXGATE_ADMIN_LIMIT_FAILURES": "1000000",
+}
 
 
 class Place:

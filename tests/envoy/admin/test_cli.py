@@ -24,7 +24,7 @@ pytestmark = pytest.mark.envoy
 __all__ = ["fluxgate"]
 LABEL = "gateway.fluxgate.io/managed-by"
 EXPENSIVE = "/(a|b){700}z"
-MANY = {"LIMIT_READS": "100000", "LIMIT_WRITES": "100000"}
+MANY = {"LIMIT_READS": "100000", "LIMIT_WRITES": "100000", "LIMIT_FAILURES": "100000"}
 
 Write = Callable[[dict[str, str]], Path]
 

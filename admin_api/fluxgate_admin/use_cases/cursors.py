@@ -14,8 +14,11 @@ def cursor_of(ref: ObjectRef) -> str:
     return base64.urlsafe_b64encode("\0".join(ref).encode()).decode().rstrip("=")
 
 
-def read_cursor(text: str | None, kinds: tuple[str, ...]) -> ObjectRef | None:
-    """The place a cursor stands for; None for none. Raises ``UnprocessableError``."""
+def read_cursor(text: str | None, expected: str) -> ObjectRef | None:
+    """The place in the list of a kind that a cursor stands for; None for none.
+
+    Raises ``UnprocessableError`` for what is no cursor of that list.
+    """
     if not text:
         return None
     try:
@@ -24,7 +27,7 @@ def read_cursor(text: str | None, kinds: tuple[str, ...]) -> ObjectRef | None:
         parts = ""
     kind, _, rest = parts.partition("\0")
     namespace, separator, name = rest.partition("\0")
-    if kind not in kinds or not separator:
+    if kind != expected or not separator:
         raise UnprocessableError(
             "after: is not a cursor of this list; take it from `after` of the page before.",
             error="invalid_cursor",

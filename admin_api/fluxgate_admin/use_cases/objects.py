@@ -17,6 +17,7 @@ from fluxgate_admin.ids import public_id
 from fluxgate_admin.principal import Principal
 from fluxgate_admin.use_cases.catalogue import Catalogue
 from fluxgate_admin.use_cases.changes import Changes, Must
+from fluxgate_admin.use_cases.cursors import cursor_of
 from fluxgate_admin.use_cases.documents import (
     etag_of,
     etag_of_document,
@@ -61,6 +62,11 @@ class Listing:
 
     objects: tuple[Shown, ...]
     after: ObjectRef | None
+
+    @property
+    def cursor(self) -> str | None:
+        """The cursor of the next page, None on the last."""
+        return None if self.after is None else cursor_of(self.after)
 
 
 @dataclass(frozen=True, slots=True)

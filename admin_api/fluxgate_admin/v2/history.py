@@ -20,7 +20,13 @@ from fluxgate_admin.use_cases.drafts import Outcome
 from fluxgate_admin.use_cases.ports import HistoryQuery, Revision
 from fluxgate_admin.v2.calls import Call, Force, Limit, NamespaceQuery, WriteCall, reading, writing
 from fluxgate_admin.v2.documented import READS, WRITES, answers, responses
-from fluxgate_admin.v2.rendering import of_moment, shown_sync, shown_warnings, write_answer
+from fluxgate_admin.v2.rendering import (
+    of_moment,
+    shown_page,
+    shown_sync,
+    shown_warnings,
+    write_answer,
+)
 from fluxgate_admin.v2.shapes import (
     OPEN,
     LaggardShape,
@@ -155,13 +161,8 @@ async def list_history(
         limit=limit,
     )
     page = await call.api.changelog.list(call.principal, query)
-    return json_answer(
-        {
-            "data": [_shown(each) for each in page.revisions],
-            "has_more": page.before is not None,
-            "after": str(page.before) if page.before is not None else None,
-        }
-    )
+    cursor = str(page.before) if page.before is not None else None
+    return json_answer(shown_page([_shown(each) for each in page.revisions], cursor))
 
 
 @router.get(

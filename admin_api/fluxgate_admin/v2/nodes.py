@@ -16,7 +16,7 @@ from fluxgate_admin.http.json_body import JsonRoute
 from fluxgate_admin.use_cases.sight import redacted
 from fluxgate_admin.v2.calls import Call, Limit, reading
 from fluxgate_admin.v2.documented import answers, responses
-from fluxgate_admin.v2.rendering import of_moment
+from fluxgate_admin.v2.rendering import of_moment, shown_page
 from fluxgate_admin.v2.shapes import OPEN
 
 _READS = reading("nodes:read")
@@ -79,14 +79,8 @@ async def list_nodes(
         if after is None or _key(each) > after
     ]
     page = nodes[:limit]
-    more = len(nodes) > limit
-    return json_answer(
-        {
-            "data": [_shown(call, each) for each in page],
-            "has_more": more,
-            "after": _key(page[-1]) if more else None,
-        }
-    )
+    cursor = _key(page[-1]) if len(nodes) > limit else None
+    return json_answer(shown_page([_shown(call, each) for each in page], cursor))
 
 
 def _key(node: FleetNode) -> str:

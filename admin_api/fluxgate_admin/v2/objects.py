@@ -23,27 +23,15 @@ from fluxgate_admin.http.etags import quoted
 from fluxgate_admin.http.json_body import JsonRoute
 from fluxgate_admin.ids import public_id
 from fluxgate_admin.use_cases.batch_items import Item
-from fluxgate_admin.use_cases.cursors import cursor_of, read_cursor
 from fluxgate_admin.use_cases.documents import document_of, etag_of_document, parse
 from fluxgate_admin.use_cases.failures import refusals
-from fluxgate_admin.use_cases.objects import Query as ObjectQuery
 from fluxgate_admin.use_cases.objects import Shown
 from fluxgate_admin.use_cases.pointers import Pointers
 from fluxgate_admin.use_cases.ports import RevisionChange
 from fluxgate_admin.use_cases.proof import SyncStatus
-from fluxgate_admin.v2.calls import (
-    After,
-    Call,
-    Force,
-    Labels,
-    Limit,
-    NamespaceQuery,
-    WriteCall,
-    read_labels,
-    reading,
-    writing,
-)
+from fluxgate_admin.v2.calls import Call, Force, WriteCall, reading, writing
 from fluxgate_admin.v2.documented import READS, WRITES, answers, responses
+from fluxgate_admin.v2.listing import ListCall, listing
 from fluxgate_admin.v2.object_shapes import (
     BatchBody,
     BatchShape,
@@ -59,19 +47,21 @@ from fluxgate_admin.v2.object_shapes import (
 )
 from fluxgate_admin.v2.rendering import (
     delete,
+    shown_page,
     shown_sync,
     shown_warnings,
     timestamp,
     write_answer,
 )
 from fluxgate_admin.v2.route_shapes import Namespace
-from fluxgate_admin.v2.shapes import DeletedShape, TrialShape, WriteShape
+from fluxgate_admin.v2.shapes import DELETED, DELETED_200, DeletedShape, TrialShape, WriteShape
 
 KindPath = Annotated[Kind, Path(description="The kind, as documents spell it.")]
 NamespacePath = Annotated[Namespace, Path(examples=["default"])]
 NamePath = Annotated[Name, Path(examples=["pay"])]
 
 _READS = reading(ANY)
+_LISTS = listing(ANY)
 _WRITES = writing(ANY)
 
 router = APIRouter(prefix="/v2", tags=["objects"], route_class=JsonRoute)
@@ -85,27 +75,12 @@ router = APIRouter(prefix="/v2", tags=["objects"], route_class=JsonRoute)
 )
 async def list_objects(
     kind: Annotated[Kind, Query(description="The kind, as documents spell it.")],
-    call: Call = _READS,
-    after: After = None,
-    limit: Limit = 100,
-    namespace: NamespaceQuery = None,
-    labels: Labels = None,
+    call: ListCall = _LISTS,
 ) -> Response:
     """Objects of one kind with their documents; takes the read scope of the kind."""
-    query = ObjectQuery(
-        after=read_cursor(after, (kind,)),
-        limit=limit,
-        namespace=namespace or "",
-        labels=read_labels(labels),
-    )
-    listing = call.api.objects.list(call.principal, kind, query)
-    return json_answer(
-        {
-            "data": [shown_object(each, await _document(call, each)) for each in listing.objects],
-            "has_more": listing.after is not None,
-            "after": cursor_of(listing.after) if listing.after is not None else None,
-        }
-    )
+    found = call.objects(kind)
+    shown = [shown_object(each, await _document(call, each)) for each in found.objects]
+    return json_answer(shown_page(shown, found.cursor))
 
 
 @router.post(
@@ -209,7 +184,7 @@ async def put_object(
     response_model=None,
     responses=responses(
         {
-            200: answers(TrialShape, "With dry_run: what it would do."),
+            200: answers(DELETED, DELETED_200),
             202: answers(DeletedShape, "Deleted, and some node serves it still."),
             204: {"description": "No node serves it any more, proven; or nobody waited."},
         },

@@ -13,22 +13,10 @@ from fluxgate.xds.httpfilters import ORDER
 from fluxgate_admin.http.answers import json_answer
 from fluxgate_admin.http.json_body import JsonRoute
 from fluxgate_admin.ids import public_id
-from fluxgate_admin.use_cases.cursors import cursor_of, read_cursor
-from fluxgate_admin.use_cases.objects import Query as ObjectQuery
 from fluxgate_admin.use_cases.objects import Shown
-from fluxgate_admin.v2.calls import (
-    After,
-    Call,
-    Force,
-    Labels,
-    Limit,
-    NamespaceQuery,
-    WriteCall,
-    read_labels,
-    reading,
-    writing,
-)
+from fluxgate_admin.v2.calls import Call, Force, WriteCall, reading, writing
 from fluxgate_admin.v2.documented import READS, WRITES, answers, responses
+from fluxgate_admin.v2.listing import ListCall, listing
 from fluxgate_admin.v2.plugin_shapes import (
     PluginBody,
     PluginPage,
@@ -38,8 +26,8 @@ from fluxgate_admin.v2.plugin_shapes import (
     plugin_spec,
     shown_plugin,
 )
-from fluxgate_admin.v2.rendering import delete
-from fluxgate_admin.v2.shapes import DeletedShape, TrialShape
+from fluxgate_admin.v2.rendering import delete, shown_page
+from fluxgate_admin.v2.shapes import DELETED, DELETED_200, DeletedShape, TrialShape
 from fluxgate_admin.v2.single import (
     NOT_MODIFIED,
     IfNoneMatch,
@@ -54,6 +42,7 @@ Id = Annotated[
 ]
 CHANGED: Any = Union[PluginShape, TrialShape]  # noqa: UP007 - made at run time
 _READS = reading("plugins:read")
+_LISTS = listing("plugins:read")
 _WRITES = writing("plugins:write")
 _SERVED = answers(CHANGED, "The plugin as it is; with dry_run, what it would do.", etag=True)
 _STORED = answers(PluginShape, "Stored, and not served by every node yet, or rejected.")
@@ -68,25 +57,13 @@ router = APIRouter(prefix="/v2/plugins", tags=["plugins"], route_class=JsonRoute
     responses=responses({200: answers(PluginPage, "Plugins, and the order of execution.")}, (422,)),
 )
 async def list_plugins(
-    call: Call = _READS,
-    after: After = None,
-    limit: Limit = 100,
-    namespace: NamespaceQuery = None,
-    labels: Labels = None,
+    call: ListCall = _LISTS,
 ) -> Response:
     """Every plugin the caller sees, every type there is, and the order in which Envoy runs them."""
-    query = ObjectQuery(
-        after=read_cursor(after, (KIND,)),
-        limit=limit,
-        namespace=namespace or "",
-        labels=read_labels(labels),
-    )
-    listing = call.api.objects.list(call.principal, KIND, query)
+    found = call.objects(KIND)
     return json_answer(
         {
-            "data": [shown_plugin(each) for each in listing.objects],
-            "has_more": listing.after is not None,
-            "after": cursor_of(listing.after) if listing.after is not None else None,
+            **shown_page([shown_plugin(each) for each in found.objects], found.cursor),
             "execution_order": execution_order(),
             "filters": [
                 {"position": index, "name": place.filter.name, "reason": place.reason}
@@ -227,7 +204,7 @@ async def get_plugin_config(
     response_model=None,
     responses=responses(
         {
-            200: answers(TrialShape, "With dry_run: what it would do."),
+            200: answers(DELETED, DELETED_200),
             202: answers(DeletedShape, "Deleted, and some node has it still."),
             204: {"description": "No node has it any more, proven; or nobody waited."},
         },

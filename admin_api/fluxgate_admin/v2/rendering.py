@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.responses import Response
@@ -33,6 +33,11 @@ def timestamp(text: str) -> str | None:
 def of_moment(moment: dt.datetime) -> str:
     """RFC 3339 in UTC to the second."""
     return moment.astimezone(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def shown_page(data: Sequence[object], after: str | None) -> dict[str, Any]:
+    """A page of a list; ``after`` is the cursor of the next one, None on the last."""
+    return {"has_more": after is not None, "data": data, "after": after}
 
 
 def shown_sync(sync: Sync) -> dict[str, Any]:
@@ -82,6 +87,7 @@ def shown_trial(report: Report) -> dict[str, Any]:
             "envoy": [_change(each) for each in difference.envoy[:MOST_CHANGES]],
         },
         "checked_by_envoy": report.asked_envoy,
+        "not_tried": report.untried.value if report.untried is not None else None,
         "cached": report.cached,
         "note": report.note or None,
     }
@@ -105,6 +111,8 @@ def write_answer(
         return json_answer(shown_trial(outcome.report))
     unproven = call.options.wait and outcome.sync.status is not SyncStatus.PROPAGATED
     status = 202 if unproven or outcome.sync.status is SyncStatus.REJECTED else done
+    if status == 204 and outcome.report.doubts:
+        status = 200  # which has a body to tell them in
     named = dict(headers or {})
     if outcome.document is not None:
         named["etag"] = quoted(etag_of_document(outcome.document))
@@ -112,7 +120,7 @@ def write_answer(
 
 
 async def delete(call: WriteCall, ref: ObjectRef, public: str, *, force: bool) -> Response:
-    """Delete an object: 204 when no node serves it any more, or nobody waited."""
+    """Delete an object: 204 when no node serves it any more, or nobody waited; 200 when there is more to say."""
     options = call.forced(force=force)
 
     async def perform() -> Response:

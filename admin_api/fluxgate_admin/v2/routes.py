@@ -13,24 +13,12 @@ from fluxgate.api.v1alpha1 import Route
 from fluxgate_admin.http.answers import json_answer
 from fluxgate_admin.http.json_body import JsonRoute
 from fluxgate_admin.ids import public_id
-from fluxgate_admin.use_cases.cursors import cursor_of, read_cursor
-from fluxgate_admin.use_cases.objects import Query as ObjectQuery
 from fluxgate_admin.use_cases.objects import Shown
-from fluxgate_admin.v2.calls import (
-    After,
-    Call,
-    Force,
-    Labels,
-    Limit,
-    NamespaceQuery,
-    WriteCall,
-    read_labels,
-    reading,
-    writing,
-)
+from fluxgate_admin.v2.calls import Call, Force, WriteCall, reading, writing
 from fluxgate_admin.v2.documented import READS, WRITES, answers, responses
 from fluxgate_admin.v2.finding_plugins import finder
-from fluxgate_admin.v2.rendering import delete, write_answer
+from fluxgate_admin.v2.listing import ListCall, listing
+from fluxgate_admin.v2.rendering import delete, shown_page, write_answer
 from fluxgate_admin.v2.route_answers import (
     CREATED_EXAMPLE,
     RouteCreated,
@@ -41,7 +29,7 @@ from fluxgate_admin.v2.route_answers import (
 )
 from fluxgate_admin.v2.route_mapping import route_spec
 from fluxgate_admin.v2.route_shapes import RouteBody, RouteChanges
-from fluxgate_admin.v2.shapes import DeletedShape, StateWord, TrialShape
+from fluxgate_admin.v2.shapes import DELETED, DELETED_200, DeletedShape, StateWord, TrialShape
 from fluxgate_admin.v2.single import (
     NOT_MODIFIED,
     IfNoneMatch,
@@ -59,6 +47,7 @@ EXAMPLE = {
 }
 Id = Annotated[str, Path(max_length=64, pattern=r"^rt_[a-z0-9]+$", examples=["rt_9x4m2p1q"])]
 _READS = reading("routes:read")
+_LISTS = listing("routes:read")
 _WRITES = writing("routes:write")
 CHANGED: Any = Union[RouteShape, TrialShape]  # noqa: UP007 - made at run time
 
@@ -72,29 +61,12 @@ router = APIRouter(prefix="/v2/routes", tags=["routes"], route_class=JsonRoute)
     responses=responses({200: answers(RoutePage, "A page of routes.")}, (422,)),
 )
 async def list_routes(
-    call: Call = _READS,
-    after: After = None,
-    limit: Limit = 100,
-    namespace: NamespaceQuery = None,
+    call: ListCall = _LISTS,
     status: Annotated[StateWord | SkipJsonSchema[None], Query(description="Only these.")] = None,
-    labels: Labels = None,
 ) -> Response:
     """Every route the caller sees, with the health of what it sends to."""
-    query = ObjectQuery(
-        after=read_cursor(after, (KIND,)),
-        limit=limit,
-        namespace=namespace or "",
-        labels=read_labels(labels),
-        state=status or "",
-    )
-    listing = call.api.objects.list(call.principal, KIND, query)
-    return json_answer(
-        {
-            "has_more": listing.after is not None,
-            "data": [_shown(call, each) for each in listing.objects],
-            "after": cursor_of(listing.after) if listing.after is not None else None,
-        }
-    )
+    found = call.objects(KIND, status or "")
+    return json_answer(shown_page([_shown(call, each) for each in found.objects], found.cursor))
 
 
 @router.post(
@@ -235,7 +207,7 @@ async def replace_route(
     response_model=None,
     responses=responses(
         {
-            200: answers(TrialShape, "With dry_run: what it would do."),
+            200: answers(DELETED, DELETED_200),
             202: answers(DeletedShape, "Deleted, and some node serves it still."),
             204: {"description": "No node serves it any more, proven; or nobody waited."},
         },

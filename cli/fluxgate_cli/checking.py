@@ -41,7 +41,7 @@ class Finding(BaseModel):
 
 
 class Verification(BaseModel):
-    """What came of checking a folder."""
+    """What came of checking a folder. ``not_asked`` is why Envoy has not answered about it; empty when it has."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -49,6 +49,7 @@ class Verification(BaseModel):
     objects: int
     gateways: tuple[str, ...]
     checked_by_envoy: bool
+    not_asked: str = ""
     findings: tuple[Finding, ...]
 
 
@@ -66,9 +67,14 @@ async def verify(
     translation = translate(folder.resources)
     allowed = ELSEWHERE if partial else frozenset[Reason]()
     findings = [*_file_findings(folder), *_condition_findings(folder, translation, allowed)]
-    if validator is not None:
+    not_asked = "" if translation.gateways else "there is no gateway for it here"
+    if validator is None:
+        not_asked = "as you wished"
+    else:
         for name, gateway in sorted(translation.gateways.items()):
-            findings += await _envoy_findings(folder, name, gateway, validator)
+            found, unknown = await _envoy_findings(folder, name, gateway, validator)
+            findings += found
+            not_asked = unknown or not_asked
     if not translation.gateways and not findings and not partial:
         message = "there is no GatewayConfig, so nothing would be served"
         findings.append(_finding(Source.REFERENCE, folder, None, message))
@@ -76,7 +82,8 @@ async def verify(
         valid=not findings,
         objects=len(folder.resources),
         gateways=tuple(sorted(translation.gateways)),
-        checked_by_envoy=validator is not None,
+        checked_by_envoy=not not_asked,
+        not_asked=not_asked,
         findings=tuple(findings),
     )
 
@@ -126,8 +133,8 @@ def _broken(status: ObjectStatus) -> Iterator[Condition]:
 
 async def _envoy_findings(
     folder: Folder, name: str, gateway: Gateway, validator: EnvoyValidator
-) -> list[Finding]:
-    """What Envoy refuses of one gateway, until it accepts what is left."""
+) -> tuple[list[Finding], str]:
+    """What Envoy refuses of one gateway, until it accepts what is left; and why it gave no answer, if so."""
     findings: list[Finding] = []
     aside: dict[ObjectRef, SetAside] = {}
     left: Gateway | None = gateway
@@ -138,7 +145,7 @@ async def _envoy_findings(
         if verdict.verdict is Verdict.UNKNOWN:
             message = f"Envoy could not check the gateway {name}: {verdict.message}"
             findings.append(_finding(Source.ENVOY, folder, gateway.origin, message))
-            break
+            return findings, verdict.message or message
         world = World(folder.resources, aside, left)
         types = (typeurl.ROUTE, typeurl.CLUSTER)
         found = await find_culprits(world, validator, types, [lambda _: True])
@@ -148,4 +155,4 @@ async def _envoy_findings(
             break
         aside |= set_asides(folder.resources, found)
         left = translate(folder.resources, TranslateOptions(aside)).gateways.get(name)
-    return findings
+    return findings, ""

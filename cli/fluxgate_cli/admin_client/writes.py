@@ -58,6 +58,12 @@ def id_of(kind: str, named: str, namespace: str | None) -> str:
     return public_id(ref)
 
 
+def place_of(named: str, namespace: str | None) -> str | None:
+    """The namespace of what a person names, as far as it is said."""
+    first, slash, _ = named.partition("/")
+    return first if slash else namespace
+
+
 def read_body(text: str | None, file: str | None) -> dict[str, Any]:
     """The object in ``text``, or in a file (``-``: standard input); JSON or YAML."""
     if (text is None) == (file is None):
@@ -86,12 +92,16 @@ def tell(response: httpx.Response, output: DataFormat, what: str, *, deleted: bo
     status = body.get("sync_status") or SERVED
     shown = body or {"status": "deleted" if deleted else "done", "sync_status": status}
     print_as(output, shown, FIELDS, key_rows(shown))
-    for each in body.get("warnings") or ():
-        say(f"warning: {each.get('pointer') or what}: {each['message']}")
+    _warn(body, what)
     if response.status_code == 202:
         nodes = (f"{each['node']}: {each['message']}" for each in body.get("pending_nodes") or ())
         why = "; ".join(filter(None, (body.get("sync_message"), *nodes)))
         raise NotReadyError(f"{what} is stored, and not every node serves it yet ({status})", why)
+
+
+def _warn(body: dict[str, Any], what: str) -> None:
+    for each in body.get("warnings") or ():
+        say(f"warning: {each.get('pointer') or what}: {each['message']}")
 
 
 def key_rows(body: dict[str, Any]) -> list[tuple[str, str]]:
@@ -121,7 +131,14 @@ def _tell_trial(body: dict[str, Any], output: DataFormat, what: str) -> None:
         ]
         if changes:
             print_data("Envoy: " + ", ".join(changes))
+    _warn(body, what)
     if not body["valid"]:
         raise CliError(f"{what} would not be served as written")
-    by = "the real Envoy" if body["checked_by_envoy"] else "the models and references"
-    say(f"{what} would be served, as {by} finds; nothing was changed")
+    say(f"{what} would be served, as {_finders(body)}; nothing was changed")
+
+
+def _finders(trial: dict[str, Any]) -> str:
+    if trial["checked_by_envoy"]:
+        return "the real Envoy finds"
+    why = trial["note"] or "nothing changes for it"
+    return f"the models and references find; Envoy was not asked: {why}"

@@ -116,6 +116,8 @@ def judge(plan: Plan, applied: Applied, how: How) -> None:
     """Say how it went; raise when an object is not as the folder says, or not served everywhere."""
     from fluxgate_cli.declared.making import refuse_trouble  # noqa: PLC0415 - as above
 
+    for warning in applied.warnings:
+        say(f"warning: {warning}")
     bad = sum(each.bad for each in applied.results)
     if bad:
         raise InvalidResourcesError(f"{bad} of {len(applied.results)} changes were refused")

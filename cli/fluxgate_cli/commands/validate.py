@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fluxgate_cli import options
-from fluxgate_cli.errors import InvalidResourcesError
+from fluxgate_cli.errors import EnvoyMissingError, InvalidResourcesError
 from fluxgate_cli.folder import load_folder
 from fluxgate_cli.output import OutputFormat, print_json, print_table, say
 from fluxgate_operator.envoy.locate import locate_envoy
+from fluxgate_operator.errors import EnvoyNotFoundError
 
 if TYPE_CHECKING:
     from fluxgate_cli.checking import Finding, Verification
@@ -66,7 +67,7 @@ def validate(
 
         result = validated_by_api(config, namespace, api)
     else:
-        validator = None if skip_envoy else EnvoyValidator(locate_envoy(os.environ, envoy))
+        validator = None if skip_envoy else EnvoyValidator(_located(envoy))
         result = asyncio.run(verify(load_folder(config), validator, partial=partial))
     if output is OutputFormat.JSON:
         print_json(result)
@@ -102,7 +103,15 @@ def _summary(result: Verification) -> str:
     by = (
         "the models, the references and Envoy"
         if result.checked_by_envoy
-        else "the models and the references"
+        else f"the models and the references; Envoy was not asked: {result.not_asked}"
     )
     gateways = ", ".join(result.gateways) or "none"
     return f"valid: {result.objects} objects, gateway {gateways}; checked by {by}"
+
+
+def _located(envoy: Path | None) -> Path:
+    try:
+        return locate_envoy(os.environ, envoy)
+    except EnvoyNotFoundError as error:
+        remedy = "Without one, --skip-envoy checks by the models and the references alone."
+        raise EnvoyMissingError(str(error), remedy) from None

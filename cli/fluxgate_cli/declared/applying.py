@@ -40,13 +40,15 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """All results, and who serves them."""
+    """All results, and who serves them. ``note`` says what was not tried, ``warnings`` what that may mean."""
 
     results: tuple[Result, ...]
     sync_status: str
     sync_message: str = ""
     pending: tuple[str, ...] = ()
     checked_by_envoy: bool = False
+    note: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ def apply_steps(
     batches = list(in_batches(todo, most, MOST_BYTES, cost))
     results: list[Result] = []
     answer: dict[str, Any] = {}
+    warnings: list[str] = []
     for index, batch in enumerate(batches):
         last = index == len(batches) - 1
         body = {"objects": [items[each.ref] for each in batch]}
@@ -85,6 +88,7 @@ def apply_steps(
             results += [Result(each, "failed", error.message) for each in batch]
         else:
             results += _results(batch, answer)
+            warnings += map(_problem, answer.get("warnings") or ())
         advance(len(batch))
     pending = (f"{each['node']}: {each['message']}" for each in answer.get("pending_nodes") or ())
     return Applied(
@@ -93,6 +97,8 @@ def apply_steps(
         str(answer.get("sync_message") or ""),
         tuple(pending),
         bool(answer.get("checked_by_envoy")),
+        str(answer.get("note") or ""),
+        tuple(dict.fromkeys(warnings)),
     )
 
 

@@ -32,6 +32,7 @@ def validated_by_api(folder: Path, namespace: str | None, name: str) -> Verifica
         objects=len(plan.declared.documents),
         gateways=tuple(sorted(gateways)),
         checked_by_envoy=applied.checked_by_envoy,
+        not_asked="" if applied.checked_by_envoy else applied.note or "nothing changes for it",
         findings=findings,
     )
 

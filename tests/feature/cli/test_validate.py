@@ -136,3 +136,52 @@ def test_a_request_that_cannot_be_read_is_wrong_usage(
     refused = fluxgate("explain", *arguments, "--config", folder)
     assert refused.code == 2
     assert words in refused.err
+
+
+def test_where_envoy_was_not_asked_that_is_said_with_the_reason(
+    fluxgate: Fluxgate, tmp_path: Path
+) -> None:
+    (tmp_path / "a.yaml").write_text(
+        "apiVersion: gateway.fluxgate.io/v1alpha1\nkind: Backend\nmetadata: {name: a}\n"
+        "spec: {url: 'http://127.0.0.1:9000'}\n"
+    )
+    wished = fluxgate("validate", tmp_path, "--partial", "--skip-envoy")
+    assert "Envoy was not asked: as you wished" in wished.err
+
+
+@pytest.mark.envoy
+def test_a_part_without_a_gateway_has_nothing_that_envoy_could_be_asked(
+    fluxgate: Fluxgate, tmp_path: Path
+) -> None:
+    (tmp_path / "a.yaml").write_text(
+        "apiVersion: gateway.fluxgate.io/v1alpha1\nkind: Backend\nmetadata: {name: a}\n"
+        "spec: {url: 'http://127.0.0.1:9000'}\n"
+    )
+    part = fluxgate("validate", tmp_path, "--partial", "-o", "json")
+    assert part.code == 0
+    found = json.loads(part.out)
+    assert (found["checked_by_envoy"], found["not_asked"]) == (
+        False,
+        "there is no gateway for it here",
+    )
+
+
+def test_without_an_envoy_the_way_to_go_on_without_one_is_named(
+    fluxgate: Fluxgate, folder: Path, tmp_path: Path
+) -> None:
+    missing = fluxgate("validate", folder, "--envoy", tmp_path / "nobody")
+    assert missing.code == 6
+    assert "--skip-envoy" in missing.err
+
+
+def test_an_envoy_that_gives_no_answer_has_checked_nothing(
+    fluxgate: Fluxgate, folder: Path, tmp_path: Path
+) -> None:
+    killed = tmp_path / "envoy"
+    killed.write_text("#!/bin/sh\nkill -9 $$\n")
+    killed.chmod(0o755)
+    checked = fluxgate("validate", folder, "--envoy", killed, "-o", "json")
+    assert checked.code == 3
+    found = json.loads(checked.out)
+    assert found["checked_by_envoy"] is False
+    assert "could not check the gateway" in found["findings"][0]["message"]

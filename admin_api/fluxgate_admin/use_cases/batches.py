@@ -28,7 +28,7 @@ from fluxgate_admin.principal import Principal
 from fluxgate_admin.use_cases.batch_items import BatchOutcome, Entry, Item
 from fluxgate_admin.use_cases.batch_order import in_ranks
 from fluxgate_admin.use_cases.batch_trial import BatchTrial
-from fluxgate_admin.use_cases.changes import Changes
+from fluxgate_admin.use_cases.changes import Changes, Seen
 from fluxgate_admin.use_cases.documents import equal, etag_of_document, read
 from fluxgate_admin.use_cases.drafts import WriteOptions
 from fluxgate_admin.use_cases.failures import invalid_document, refusals
@@ -73,15 +73,18 @@ class Batches:
         entries = [Entry(index, item) for index, item in enumerate(items)]
         self._authorise(principal, entries)
         await self._read(principal, entries)
-        report = await self._trial.run(
-            principal, [each for each in entries if each.changes], options
-        )
-        if not options.dry_run:
+        left = [each for each in entries if each.changes]
+        if options.dry_run:
+            report = await self._trial.run(principal, left, options)
+            return BatchOutcome(entries, DONE, report, dry_run=True)
+        async with self._changes.claims.held(each.item.document for each in left):
+            report = await self._trial.run(principal, left, options)
             await self._write(principal, entries, options)
-            made = [each.item.ref for each in entries if each.changes]
-            self._trials.stored(made, report, options)
-        sync = await self._prove(principal, entries, options)
-        return BatchOutcome(entries, sync, report, options.dry_run)
+            made = [(each.item.ref, each.stored) for each in entries if each.changes]
+            self._trials.stored([ref for ref, _ in made], report, options)
+            seen = await self._changes.seen(made, options) if made else None
+        sync = await self._prove(principal, entries, seen, options)
+        return BatchOutcome(entries, sync, report)
 
     def _authorise(self, principal: Principal, entries: Sequence[Entry]) -> None:
         seen: set[ObjectRef] = set()
@@ -185,13 +188,15 @@ class Batches:
         raise ConflictError(f"{each.item.ref} is being changed by others all the time; try again.")
 
     async def _prove(
-        self, principal: Principal, entries: Sequence[Entry], options: WriteOptions
+        self,
+        principal: Principal,
+        entries: Sequence[Entry],
+        seen: Seen | None,
+        options: WriteOptions,
     ) -> Sync:
-        if options.dry_run:
-            return DONE
-        written = [(each.item.ref, each.stored) for each in entries if each.changes]
-        if written:
-            return await self._changes.prove(principal, written, options)
+        if seen is not None:
+            refs = [each.item.ref for each in entries if each.changes]
+            return await self._proofs.of(principal, refs, seen.revision, seen.seconds)
         seconds = options.seconds if options.wait else 0.0
         refs = [each.item.ref for each in entries if each.error is None]
         return await self._proofs.of(principal, refs, self._plane.resources().revision, seconds)

@@ -1,13 +1,14 @@
 """The way of every write, in one place, for every surface.
 
-authorise -> namespace -> build -> If-Match -> equal -> references -> dry run -> announce -> write -> record
+authorise -> namespace -> build -> If-Match -> equal -> turn -> references -> dry run -> announce -> write -> record
 -> seen -> proof
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 
@@ -29,12 +30,13 @@ from fluxgate_admin.errors import (
     UnprocessableError,
 )
 from fluxgate_admin.principal import Principal
+from fluxgate_admin.use_cases.claims import Claims
 from fluxgate_admin.use_cases.documents import equal, etag_of_document, parse, read
 from fluxgate_admin.use_cases.drafts import Draft, Outcome, Problem, Report, WriteOptions
 from fluxgate_admin.use_cases.failures import invalid_document, moved, refusals
 from fluxgate_admin.use_cases.policy_configs import check_configs
 from fluxgate_admin.use_cases.ports import RevisionChange
-from fluxgate_admin.use_cases.proof import DONE, Proofs, Sync
+from fluxgate_admin.use_cases.proof import DONE, Proofs
 from fluxgate_admin.use_cases.reach import check_reach
 from fluxgate_admin.use_cases.references import users_of
 from fluxgate_admin.use_cases.scopes import require_write
@@ -59,6 +61,14 @@ class Must(Enum):
     ANY = "any"
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The revision that has a write, None when it was too late for that, and the seconds left to prove it."""
+
+    revision: int | None
+    seconds: float
+
+
 class Changes:
     """Makes changes of single objects."""
 
@@ -77,6 +87,7 @@ class Changes:
         self._writer = writer
         self._seen_seconds = seen_seconds
         self._proofs = Proofs(plane)
+        self.claims = Claims()
 
     async def create(self, principal: Principal, draft: Draft, options: WriteOptions) -> Outcome:
         """A new object. Raises ``ConflictError`` when it is there already."""
@@ -113,22 +124,39 @@ class Changes:
                 self.check_reach(principal, draft, partial(read, current))
                 if self._is_repeated(current, draft, must):
                     return await self._unchanged(principal, draft, current, options)
-                report = await self._try(principal, draft, options)
                 if options.dry_run:
+                    report = await self._try(principal, draft, options)
                     change = _kind_of(current, draft)
                     return Outcome(ref, change, draft.document, DONE, report, dry_run=True)
-                try:
-                    written = await self._writer.write(principal, current, draft, options)
-                except (ResourceConflictError, ResourceExistsError):
-                    continue
-                except ResourceError as error:
-                    raise invalid_document(error, draft.document or {}, draft.pointers) from error
-                except ResourceNotFoundError as error:
-                    if current is not None and must is Must.ANY:
+                async with self.claims.held((draft.document,)):
+                    report = await self._try(principal, draft, options)
+                    written = await self._write(principal, current, draft, options, must)
+                    if written is None:
                         continue
-                    raise self._gone(ref, current) from error
-                return await self._outcome(principal, current, draft, report, written, options)
+                    self._trials.stored((ref,), report, options)
+                    seen = await self.seen([(ref, written.stored)], options)
+                return await self._outcome(principal, current, draft, report, written, seen)
         raise ConflictError(f"{ref} is being changed by others all the time; try again.")
+
+    async def _write(
+        self,
+        principal: Principal,
+        current: Stored | None,
+        draft: Draft,
+        options: WriteOptions,
+        must: Must,
+    ) -> Written | None:
+        """Put the draft in place of what is there; None when somebody was faster and it is to be made again."""
+        try:
+            return await self._writer.write(principal, current, draft, options)
+        except (ResourceConflictError, ResourceExistsError):
+            return None
+        except ResourceError as error:
+            raise invalid_document(error, draft.document or {}, draft.pointers) from error
+        except ResourceNotFoundError as error:
+            if current is not None and must is Must.ANY:
+                return None
+            raise self._gone(draft.ref, current) from error
 
     def authorise(self, principal: Principal, ref: ObjectRef) -> None:
         """Whether the caller may write the object. Raises ``ScopeMismatchError``, ``NotFoundError``."""
@@ -248,34 +276,28 @@ class Changes:
         draft: Draft,
         report: Report,
         written: Written,
-        options: WriteOptions,
+        seen: Seen,
     ) -> Outcome:
-        self._trials.stored((draft.ref,), report, options)
-        sync = await self.prove(principal, [(draft.ref, written.stored)], options)
         return Outcome(
             draft.ref,
             _kind_of(current, draft),
             written.stored.document if written.stored is not None else None,
-            sync,
+            await self._proofs.of(principal, (draft.ref,), seen.revision, seen.seconds),
             report,
             written.stored,
             written.revision,
         )
 
-    async def prove(
-        self,
-        principal: Principal,
-        written: list[tuple[ObjectRef, Stored | None]],
-        options: WriteOptions,
-    ) -> Sync:
-        """Wait until reads see what was written, and, if asked, until every node serves it."""
+    async def seen(
+        self, written: Sequence[tuple[ObjectRef, Stored | None]], options: WriteOptions
+    ) -> Seen:
+        """Wait until reads and trials see what was written; within the time that is to be waited at all."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + options.seconds
         pending = [Pending(ref, stored.version if stored else "") for ref, stored in written]
         seconds = options.seconds if options.wait else self._seen_seconds
         revision = await self._plane.seen(pending, seconds)
-        left = max(0.0, deadline - clock()) if options.wait else 0.0
-        return await self._proofs.of(principal, [ref for ref, _ in written], revision, left)
+        return Seen(revision, max(0.0, deadline - clock()) if options.wait else 0.0)
 
 
 def refusal(problems: tuple[Problem, ...]) -> UnprocessableError:

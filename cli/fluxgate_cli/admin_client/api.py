@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -17,6 +18,9 @@ from fluxgate_cli.admin_client.errors import body_of, error_of
 from fluxgate_cli.admin_client.transport import SAFE, Call, Transport
 from fluxgate_cli.output import say
 
+NAMESPACE_HEADER = "x-fluxgate-namespace"
+EVERYWHERE = "*"
+_NAMESPACE = re.compile(r"\*|[-a-z0-9]{1,63}")
 PAGE = 500
 """Objects of one page: the most the API gives."""
 
@@ -24,11 +28,23 @@ Query = Mapping[str, str | int | float | bool | None]
 
 
 class AdminApi:
-    """The admin API of one context."""
+    """The admin API of one context.
 
-    def __init__(self, transport: Transport, context: Context) -> None:
+    ``namespace`` is where a command acts, empty when it does not say. A token of a Kubernetes ServiceAccount
+    is good for one namespace at a time, its own unless the request names another one.
+    """
+
+    def __init__(
+        self, transport: Transport, context: Context, namespace: str | None = None
+    ) -> None:
         self.transport = transport
         self.context = context
+        self._namespace = str(namespace or context.namespace or "")
+
+    def act_in(self, namespaces: Collection[str]) -> None:
+        """Act in these from now on: in one, or in all when they are several."""
+        if namespaces:
+            self._namespace = next(iter(namespaces)) if len(set(namespaces)) == 1 else EVERYWHERE
 
     def get(self, path: str, query: Query | None = None) -> dict[str, Any]:
         """The JSON object at a path."""
@@ -62,7 +78,7 @@ class AdminApi:
 
         Writes carry an Idempotency-Key, so that repeating one after a broken connection makes it once.
         """
-        given = dict(headers or {})
+        given = {**self._place(), **(headers or {})}
         if method not in SAFE:
             given.setdefault("idempotency-key", str(uuid.uuid4()))
         content = b"" if body is None else json.dumps(body, ensure_ascii=False).encode()
@@ -73,13 +89,19 @@ class AdminApi:
             raise error_of(response, self.transport.skew)
         return response
 
+    def _place(self) -> dict[str, str]:
+        """A key says by itself where it may act."""
+        if self.context.key is not None or not _NAMESPACE.fullmatch(self._namespace):
+            return {}
+        return {NAMESPACE_HEADER: self._namespace}
+
 
 @contextlib.contextmanager
-def connected(name: str | None) -> Iterator[AdminApi]:
-    """The admin API of the chosen context; says on standard error why it waits."""
+def connected(name: str | None, namespace: str | None = None) -> Iterator[AdminApi]:
+    """The admin API of the chosen context, to act in a namespace; says on standard error why it waits."""
     context = chosen_context(name)
     with Transport(context, tell=say) as transport:
-        yield AdminApi(transport, context)
+        yield AdminApi(transport, context, namespace)
 
 
 def query_text(query: Query | None) -> str:

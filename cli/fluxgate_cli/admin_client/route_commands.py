@@ -44,7 +44,7 @@ def list_(
     """  # noqa: D301 - click's mark of a paragraph to leave as it is
     from fluxgate_cli.admin_client.api import connected  # noqa: PLC0415 - 0.1 s for other commands
 
-    with connected(api) as connection:
+    with connected(api, namespace) as connection:
         query = {
             "namespace": namespace or connection.context.namespace,
             "status": status,
@@ -80,9 +80,9 @@ def get(
       fluxgate routes get shop/orders
     """  # noqa: D301 - click's mark of a paragraph to leave as it is
     from fluxgate_cli.admin_client.api import connected  # noqa: PLC0415 - as above
-    from fluxgate_cli.admin_client.writes import FIELDS, id_of, key_rows  # noqa: PLC0415
+    from fluxgate_cli.admin_client.writes import FIELDS, id_of, key_rows, place_of  # noqa: PLC0415
 
-    with connected(api) as connection:
+    with connected(api, place_of(route, namespace)) as connection:
         public = id_of("Route", route, namespace or connection.context.namespace)
         found = connection.get(f"{ROUTES}/{public}")
     print_as(output, found, FIELDS, key_rows(found))
@@ -127,7 +127,7 @@ def create(
     else:
         body = _body(name, path, upstream, method or [], host or [])
     write = Write(reason, dry_run, wait, timeout)
-    with connected(api) as connection:
+    with connected(api, body.get("namespace") or namespace) as connection:
         if where := namespace or connection.context.namespace:
             body.setdefault("namespace", where)
         tell(connection.ask("POST", ROUTES, write.query, body), output, f"route {body.get('name')}")
@@ -154,11 +154,11 @@ def update(
       fluxgate routes update rt_9x4m2p1q --file patch.json --reason 'ticket 4711'
     """  # noqa: D301 - click's mark of a paragraph to leave as it is
     from fluxgate_cli.admin_client.api import connected  # noqa: PLC0415 - as above
-    from fluxgate_cli.admin_client.writes import Write, id_of, read_body, tell  # noqa: PLC0415
+    from fluxgate_cli.admin_client.writes import Write, id_of, place_of, read_body, tell  # noqa: PLC0415
 
     body = read_body(data, file)
     write = Write(reason, dry_run, wait, timeout, if_match=if_match)
-    with connected(api) as connection:
+    with connected(api, place_of(route, namespace)) as connection:
         public = id_of("Route", route, namespace or connection.context.namespace)
         place = f"{ROUTES}/{public}"
         response = connection.ask("PATCH", place, write.query, body, write.headers)
@@ -193,11 +193,11 @@ def delete_one(
 ) -> Any:  # noqa: ANN401 - takes what Write takes
     """Deletes an object of one kind, as the options that it is called with say."""
     from fluxgate_cli.admin_client.api import connected  # noqa: PLC0415 - as above
-    from fluxgate_cli.admin_client.writes import Write, id_of, tell  # noqa: PLC0415
+    from fluxgate_cli.admin_client.writes import Write, id_of, place_of, tell  # noqa: PLC0415
 
     def carry_out(*how: Any) -> None:  # noqa: ANN401 - as above
         write = Write(*how)
-        with connected(api) as connection:
+        with connected(api, place_of(named, namespace)) as connection:
             public = id_of(kind, named, namespace or connection.context.namespace)
             path = f"{place}/{public}"
             response = connection.ask("DELETE", path, write.query, None, write.headers)

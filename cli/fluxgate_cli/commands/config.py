@@ -47,7 +47,7 @@ def get(
     from fluxgate_cli.admin_client.api import connected  # noqa: PLC0415 - 0.1 s for other commands
     from fluxgate_cli.admin_client.writes import FIELDS, key_rows  # noqa: PLC0415
 
-    with connected(api) as connection:
+    with connected(api, namespace) as connection:
         found = connection.get(GLOBAL, {"gateway": gateway, "namespace": namespace})
     print_as(output, found, FIELDS, key_rows(found))
 
@@ -76,7 +76,7 @@ def update(
 
     body = read_body(data, file)
     write = Write(reason, dry_run, wait, timeout, if_match=if_match)
-    with connected(api) as connection:
+    with connected(api, namespace) as connection:
         query = {**write.query, "gateway": gateway, "namespace": namespace}
         tell(
             connection.ask("PATCH", GLOBAL, query, body, write.headers), output, "the configuration"

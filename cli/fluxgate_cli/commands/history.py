@@ -49,7 +49,7 @@ def list_(
     """  # noqa: D301 - click's mark of a paragraph to leave as it is
     from fluxgate_cli.admin_client.api import connected  # noqa: PLC0415 - 0.1 s for other commands
 
-    with connected(api) as connection:
+    with connected(api, namespace) as connection:
         query = {
             "kind": kind,
             "name": name,

@@ -62,7 +62,7 @@ def list_(
     """  # noqa: D301 - click's mark of a paragraph to leave as it is
     from fluxgate_cli.admin_client.api import connected  # noqa: PLC0415 - 0.1 s for other commands
 
-    with connected(api) as connection:
+    with connected(api, namespace) as connection:
         query = {"namespace": namespace or connection.context.namespace, "label": label}
         found = list(connection.pages(PLUGINS, query, limit))
     columns = ("ID", "NAMESPACE", "NAME", "TYPE", "TARGETS", "STATUS", "SERVED")
@@ -109,9 +109,9 @@ def get(
       fluxgate plugins get shop/partner-limits
     """  # noqa: D301 - click's mark of a paragraph to leave as it is
     from fluxgate_cli.admin_client.api import connected  # noqa: PLC0415 - as above
-    from fluxgate_cli.admin_client.writes import FIELDS, id_of, key_rows  # noqa: PLC0415
+    from fluxgate_cli.admin_client.writes import FIELDS, id_of, key_rows, place_of  # noqa: PLC0415
 
-    with connected(api) as connection:
+    with connected(api, place_of(plugin, namespace)) as connection:
         public = id_of("Plugin", plugin, namespace or connection.context.namespace)
         found = connection.get(f"{PLUGINS}/{public}")
     print_as(output, found, FIELDS, key_rows(found))
@@ -139,7 +139,7 @@ def create(
 
     body = read_body(data, file)
     write = Write(reason, dry_run, wait, timeout)
-    with connected(api) as connection:
+    with connected(api, body.get("namespace") or namespace) as connection:
         if where := namespace or connection.context.namespace:
             body.setdefault("namespace", where)
         response = connection.ask("POST", PLUGINS, write.query, body)
@@ -166,11 +166,11 @@ def configure(
       fluxgate plugins configure limits --data '{requests: 120, window: 1m}'
     """  # noqa: D301 - click's mark of a paragraph to leave as it is
     from fluxgate_cli.admin_client.api import connected  # noqa: PLC0415 - as above
-    from fluxgate_cli.admin_client.writes import Write, id_of, read_body, tell  # noqa: PLC0415
+    from fluxgate_cli.admin_client.writes import Write, id_of, place_of, read_body, tell  # noqa: PLC0415
 
     body = read_body(data, file)
     write = Write(reason, dry_run, wait, timeout, if_match=if_match)
-    with connected(api) as connection:
+    with connected(api, place_of(plugin, namespace)) as connection:
         public = id_of("Plugin", plugin, namespace or connection.context.namespace)
         path = f"{PLUGINS}/{public}/config"
         tell(

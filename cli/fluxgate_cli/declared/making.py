@@ -44,6 +44,7 @@ def planned_by(
     """As :func:`planned`, by an API that is connected; ``quiet`` tells no problems of files."""
     check_set(wishes)
     declared = read_declared(folder, namespace or api.context.namespace or DEFAULT_NAMESPACE)
+    api.act_in({each.namespace for each in declared.documents})
     label = None if wishes.set_name is None else f"{MANAGED_BY}={wishes.set_name}"
     found = read_for(api, declared.documents.keys(), label)
     if found.unreadable and wishes.prune:

@@ -35,7 +35,7 @@ def diff_of(step: Step) -> str:
     """
     if not step.action.writes:
         return ""
-    return unified_diff(_plain(step.before), _plain(step.after), str(step.ref))
+    return unified_diff(plain(step.before), plain(step.after), str(step.ref))
 
 
 def print_diff(text: str) -> None:
@@ -115,8 +115,8 @@ def _style(line: str) -> str:
     return _STYLES.get(line[:1], "")
 
 
-def _plain(document: Document | None) -> Document | None:
-    """Without fields that say their default."""
+def plain(document: Document | None) -> Document | None:
+    """Without fields that say their default: an API server writes out those that a user left out."""
     if document is None:
         return None
     try:

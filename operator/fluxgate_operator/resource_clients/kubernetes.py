@@ -300,10 +300,18 @@ def _stored(kind: str, seen: Mapping[str, Any]) -> Stored:
 
 
 def _manager(entries: Sequence[Mapping[str, Any]]) -> str:
-    """Who wrote the object last, statuses aside (meta/v1 ManagedFieldsEntry)."""
+    """Who wrote the object last, statuses aside (meta/v1 ManagedFieldsEntry).
+
+    Its times are seconds. Of two who wrote in one of them it is the other: who made a write of ours is
+    known from its announcement, and what is asked here is who made those that nobody announced.
+    """
     own = [each for each in entries if not each.get("subresource")]
-    latest = max(own, key=lambda each: each.get("time") or "", default=None)
+    latest = max(own, key=_written, default=None)
     return latest.get("manager", "") if latest is not None else ""
+
+
+def _written(entry: Mapping[str, Any]) -> tuple[str, bool]:
+    return entry.get("time") or "", entry.get("manager") != FIELD_MANAGER
 
 
 def _same(one: Stored, other: Stored) -> bool:

@@ -161,6 +161,7 @@ def _problems(status: Mapping[str, Any], message: str) -> tuple[FieldProblem, ..
     found = tuple(
         FieldProblem(each.get("field", ""), each.get("message", ""))
         for each in causes
-        if each.get("field")
+        # what the API server did not look at for the sake of these is no field
+        if each.get("field") not in (None, "", "<nil>")
     )
     return found or (FieldProblem("", message),)

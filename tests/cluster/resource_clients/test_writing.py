@@ -107,6 +107,18 @@ async def test_the_last_writer_is_named_statuses_aside(
     assert (await direct.get(made.ref)).manager == "ci"
 
 
+async def test_who_wrote_within_the_same_second_as_we_did_is_named(
+    direct: KubernetesResources, control_plane: ControlPlane, namespace: str
+):
+    path = f"{UPSTREAMS.path(namespace, 'a')}?fieldManager=kubectl-patch"
+    edit = {"metadata": {"labels": {"team": "a"}}}
+    for _ in range(3):  # one of them does not cross a second's end
+        made = await direct.create(upstream(namespace))
+        control_plane.request("PATCH", path, edit, "application/merge-patch+json")
+        assert (await direct.get(made.ref)).manager == "kubectl-patch"
+        await direct.delete(made.ref)
+
+
 @contextlib.asynccontextmanager
 async def between(
     fault_proxy: FaultProxy, method: str, work: Coroutine[Any, Any, T]
@@ -223,7 +235,7 @@ async def test_a_server_that_stays_busy_is_not_waited_for_longer_than_wanted(
     fault_proxy.answer(429, retry_after=60)
     with pytest.raises(ResourceStoreUnavailableError) as refused:
         await shaky.create(upstream(namespace))
-    assert refused.value.retry_after == 60
+    assert (refused.value.retry_after, refused.value.unwritten) == (60, True)
     assert len([each for each in fault_proxy.seen if each.method == "POST"]) == 1
 
 
@@ -232,8 +244,9 @@ async def test_a_write_without_a_clear_answer_is_not_repeated(
     shaky: KubernetesResources, fault_proxy: FaultProxy, namespace: str, code: int
 ):
     fault_proxy.answer(code, which=_is_post)
-    with pytest.raises(ResourceStoreUnavailableError, match=f"answers {code}"):
+    with pytest.raises(ResourceStoreUnavailableError, match=f"answers {code}") as unclear:
         await shaky.create(upstream(namespace))
+    assert not unclear.value.unwritten
     assert len([each for each in fault_proxy.seen if _is_post(each)]) == 1
 
 

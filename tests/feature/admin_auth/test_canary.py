@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import pytest
-from support.admin_auth import Records, Signing, auth_api
+import structlog
+from support.admin_auth import Signing, auth_api
 from support.databases import DatabasePlace
 
+from fluxgate_admin.db.audit import SqlAuditLog
 from fluxgate_admin.db.database import Database
 
 
@@ -18,10 +21,9 @@ async def test_no_secret_is_found_where_it_should_not_be(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, "sqlalchemy")
-    records = Records()
     async with (
         Database(database_place.url) as database,
-        auth_api(database, records=records) as api,
+        auth_api(database, records=SqlAuditLog(database, structlog.get_logger())) as api,
     ):
         admin = await api.first_key()
         key, made = await api.new_key(admin)
@@ -42,6 +44,9 @@ async def test_no_secret_is_found_where_it_should_not_be(
             await api.ask_token(account, scope=account["client_secret"]),
             await api.client.get("/.well-known/jwks.json"),
         ]
+        secrets_asked_for = (f"?principal={key.key}", f"?path=/v2/{key.key}", f"?after={key.key}")
+        await asyncio.gather(*(api.call(admin, "GET", f"/v2/audit{q}") for q in secrets_asked_for))
+        audit = await api.call(admin, "GET", "/v2/audit?limit=500")
     output = capfd.readouterr()
     secrets = {
         "first key": admin.key,
@@ -63,7 +68,7 @@ async def test_no_secret_is_found_where_it_should_not_be(
             each.getMessage() + repr(each.args) for each in caplog.records if each.name != "httpx"
         ),
         "output": output.out + output.err,
-        "audit": repr(records.records),
+        "audit": audit.text,
         "settings and services": repr(api.access) + repr(api.access.box),
     }
     found = [(s, p) for s, text in secrets.items() for p, kept in places.items() if text in kept]
@@ -72,5 +77,7 @@ async def test_no_secret_is_found_where_it_should_not_be(
     told = "".join(each.text for each in answers)
     mine = {"key", "client secret"}
     assert [name for name, text in secrets.items() if name not in mine and text in told] == []
+    assert len(audit.json()["data"]) > 15
+    assert any("sk_live_…" in each["path"] for each in audit.json()["data"])
     assert places["database"].count(made["id"])
     assert made["last_four"] in places["database"]

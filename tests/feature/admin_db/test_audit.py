@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import replace
 
 import pytest
@@ -15,7 +14,7 @@ from support.history import START
 from fluxgate_admin.db.audit import SqlAuditLog
 from fluxgate_admin.db.database import Database
 from fluxgate_admin.db.tables import AuditRow
-from fluxgate_admin.use_cases.ports import AuditRecord
+from fluxgate_admin.use_cases.ports import AuditPage, AuditQuery, AuditRecord
 
 CALL = AuditRecord(
     at=START,
@@ -28,6 +27,9 @@ CALL = AuditRecord(
     address="127.0.0.1",
     seconds=0.25,
     objects=("Route default/orders",),
+    principal_id="key_1",
+    organisation="shop",
+    namespaces=frozenset(("default",)),
 )
 
 
@@ -43,9 +45,15 @@ async def rows(database: Database) -> list[AuditRow]:
 
 async def test_a_call_is_kept_when_record_returns(database: Database, audit: SqlAuditLog) -> None:
     await audit.record(CALL)
+    assert await audit.page(AuditQuery()) == AuditPage((CALL,), None)
+
+
+async def test_a_call_of_nobody_is_kept_as_nobodys(database: Database, audit: SqlAuditLog) -> None:
+    nobody = replace(CALL, principal="", principal_id="", organisation="", namespaces=None)
+    await audit.record(nobody)
+    assert (await audit.page(AuditQuery())).records == (nobody,)
     (row,) = await rows(database)
-    kept = {name: getattr(row, name) for name in AuditRecord.__slots__ if name != "objects"}
-    assert AuditRecord(**kept, objects=tuple(json.loads(row.objects))) == CALL
+    assert (row.principal_id, row.organisation, row.namespaces) == (None, None, None)
 
 
 async def test_calls_that_end_at_once_are_all_kept_in_few_transactions(

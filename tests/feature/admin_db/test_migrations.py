@@ -8,6 +8,7 @@ from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
 
 import pytest
+import structlog
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -18,9 +19,27 @@ from support.postgres import Postgres
 
 from fluxgate_admin.auth.tables import AdminAccount, AdminKey, AdminNonce, AdminToken
 from fluxgate_admin.db import migrate
+from fluxgate_admin.db.audit import SqlAuditLog
 from fluxgate_admin.db.database import Database
 from fluxgate_admin.db.history import SqlHistory
 from fluxgate_admin.db.schema import METADATA
+from fluxgate_admin.db.tables import AuditRow
+from fluxgate_admin.use_cases.ports import AuditRecord
+
+CALL = AuditRecord(
+    at=START,
+    request_id="req_1",
+    principal="key:ci (key_1)",
+    method="GET",
+    path="/v2/routes",
+    status=200,
+    error="",
+    address="127.0.0.1",
+    seconds=0.1,
+    principal_id="key_1",
+    organisation="shop",
+    namespaces=frozenset(("shop",)),
+)
 
 
 async def tables(url: str) -> set[str]:
@@ -40,6 +59,7 @@ async def fill(url: str) -> None:
         await history.finish(write.id, stored(route()))
         await history.begin(intent(route(), route(path="/b")))
         await fill_credentials(database)
+        await SqlAuditLog(database, structlog.get_logger("test")).record(CALL)
 
 
 async def fill_credentials(database: Database) -> None:
@@ -130,6 +150,41 @@ async def test_a_step_up_keeps_what_is_there(empty_database: DatabasePlace) -> N
             for each in (AdminKey, AdminNonce, AdminAccount, AdminToken)
         ]
     assert counts == [1, 1, 1, 1]
+
+
+OLD_CALLS = """
+INSERT INTO audit_records
+    (at, request_id, principal, method, path, status, error, address, seconds, objects)
+VALUES ('2030-05-17 12:00:00.000000', :id, :principal, 'GET', '/v2/objects/Route/bank/x', 404,
+        'not_found', '127.0.0.1', 0.1, '[]')
+"""
+CALLERS = {
+    "key:ci (key_1)": "key_1",
+    "key:odd (key_2) name (key_3)": "key_3",
+    "kubernetes:ci (system:serviceaccount:shop:ci)": "system:serviceaccount:shop:ci",
+    "": None,
+}
+
+
+async def test_calls_from_before_anybody_could_read_them_stay_and_are_nobodys(
+    empty_database: DatabasePlace,
+) -> None:
+    url = empty_database.url
+    await migrate.upgrade(url, "0002")
+    async with Database(url) as database:
+        async with database.writing() as session:
+            for number, principal in enumerate(CALLERS):
+                given = {"id": f"req_{number}", "principal": principal}
+                await session.execute(text(OLD_CALLS), given)
+        for revision in ("0003", "0002", "0003"):
+            if revision == "0002":
+                await migrate.downgrade(url, revision)
+                continue
+            await migrate.upgrade(url, revision)
+            async with database.reading() as session:
+                rows = (await session.scalars(select(AuditRow))).all()
+            assert {each.principal: each.principal_id for each in rows} == CALLERS
+            assert {(each.organisation, each.namespaces) for each in rows} == {(None, None)}
 
 
 async def test_a_step_down_keeps_what_is_not_its_own(empty_database: DatabasePlace) -> None:

@@ -49,12 +49,6 @@ class Call:
         """What audit is told."""
         return context_of(self.request)
 
-    @property
-    def settings(self) -> AdminSettings:
-        """The settings of this process."""
-        found: AdminSettings = self.request.app.state.deps.settings
-        return found
-
 
 @dataclass(frozen=True, slots=True)
 class WriteCall(Call):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Union
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from pydantic.json_schema import SkipJsonSchema
@@ -14,17 +14,16 @@ from fluxgate_admin.http.json_body import JsonRoute
 from fluxgate_admin.use_cases.gateways import choose_gateway
 from fluxgate_admin.v2.calls import Call, NamespaceQuery, WriteCall, reading, writing
 from fluxgate_admin.v2.config_shapes import GlobalChanges, GlobalShape, global_spec, shown_global
-from fluxgate_admin.v2.documented import WRITES, answers, responses
+from fluxgate_admin.v2.documented import answers, changes, responses
 from fluxgate_admin.v2.rendering import shown_trial
 from fluxgate_admin.v2.shapes import TrialShape
-from fluxgate_admin.v2.single import NOT_MODIFIED, IfNoneMatch, changed_answer, read_answer
+from fluxgate_admin.v2.single import NOT_MODIFIED, IfNoneMatch, change, read_answer
 from fluxgate_admin.v2.validate_shapes import ValidateBody, drafts_of
 
 GatewayQuery = Annotated[
     ObjectName | SkipJsonSchema[None],
     Query(description="Its name; not needed where there is only one."),
 ]
-CHANGED: Any = Union[GlobalShape, TrialShape]  # noqa: UP007 - made at run time
 _READS = reading("configs:read")
 _WRITES = writing("configs:admin")
 
@@ -59,13 +58,7 @@ async def get_global_config(
     "/global",
     operation_id="update_global_config",
     response_model=None,
-    responses=responses(
-        {
-            200: answers(CHANGED, "What is in force; with dry_run, what it would do.", etag=True),
-            202: answers(GlobalShape, "Stored, and not served by every node yet, or rejected."),
-        },
-        WRITES,
-    ),
+    responses=changes(GlobalShape, "What is in force"),
 )
 async def update_global_config(
     body: GlobalChanges,
@@ -76,14 +69,7 @@ async def update_global_config(
     """Change settings of all routes: a JSON merge patch."""
     fields = body.model_dump(exclude_unset=True, by_alias=True)
     ref = choose_gateway(call.api.catalogue, call.principal, gateway or "", namespace or "")
-
-    async def perform() -> Response:
-        outcome = await call.api.objects.update(
-            call.principal, ref, lambda spec: global_spec(fields, spec), call.options
-        )
-        return changed_answer(call, outcome, shown_global)
-
-    return await call.answer(perform)
+    return await change(call, ref, lambda spec: global_spec(fields, spec), shown_global)
 
 
 @router.post(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Union
 
 from fluxgate_admin.auth.scopes import PUBLIC
-from fluxgate_admin.v2.shapes import ErrorShape
+from fluxgate_admin.v2.shapes import DeletedShape, ErrorShape, TrialShape
 
 _REFUSALS: Mapping[int, tuple[str, str, str]] = {
     400: ("The request cannot be read.", "invalid_request", "/match: is required"),
@@ -68,6 +68,8 @@ _REFUSALS: Mapping[int, tuple[str, str, str]] = {
 ALWAYS = (400, 401, 403, 429, 500, 503)
 READS = (404,)
 WRITES = (404, 409, 412, 413, 422)
+DRY_RUN = "With dry_run: what it would do."
+NOT_YET = "Stored, and not served by every node yet, or rejected."
 
 
 def responses(
@@ -119,6 +121,33 @@ def answers(
             }
         }
     return shown
+
+
+def changes(shape: Any, done: str) -> dict[int | str, dict[str, Any]]:  # noqa: ANN401 - a model
+    """The answers of an operation that changes an object that there is; ``done`` is in the first of them."""
+    either: Any = Union[shape, TrialShape]  # noqa: UP007 - made at run time
+    return responses(
+        {
+            200: answers(either, f"{done}; with dry_run, what it would do.", etag=True),
+            202: answers(shape, NOT_YET),
+        },
+        WRITES,
+    )
+
+
+def deletes() -> dict[int | str, dict[str, Any]]:
+    """The answers of an operation that deletes an object."""
+    either: Any = Union[DeletedShape, TrialShape]  # noqa: UP007 - made at run time
+    return responses(
+        {
+            200: answers(
+                either, "Deleted, and there are `warnings`; with dry_run, what it would do."
+            ),
+            202: answers(DeletedShape, "Deleted, and some node has it still."),
+            204: {"description": "No node has it any more, proven; or nobody waited."},
+        },
+        (404, 409, 412, 422),
+    )
 
 
 def public() -> dict[str, Any]:

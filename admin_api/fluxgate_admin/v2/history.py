@@ -19,7 +19,7 @@ from fluxgate_admin.use_cases.changelog import Side, diff_of
 from fluxgate_admin.use_cases.drafts import Outcome
 from fluxgate_admin.use_cases.ports import HistoryQuery, Revision
 from fluxgate_admin.v2.calls import Call, Force, Limit, NamespaceQuery, WriteCall, reading, writing
-from fluxgate_admin.v2.documented import READS, WRITES, answers, responses
+from fluxgate_admin.v2.documented import NOT_YET, READS, WRITES, answers, responses
 from fluxgate_admin.v2.rendering import (
     of_moment,
     shown_page,
@@ -200,7 +200,7 @@ async def get_revision_diff(revision: Number, call: Call = _READS) -> Response:
             200: answers(
                 RollbackShape | TrialShape, "Done and served; with dry_run, what it would do."
             ),
-            202: answers(RollbackShape, "Stored, and not served by every node yet, or rejected."),
+            202: answers(RollbackShape, NOT_YET),
         },
         WRITES,
     ),

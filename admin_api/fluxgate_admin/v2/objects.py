@@ -30,7 +30,7 @@ from fluxgate_admin.use_cases.pointers import Pointers
 from fluxgate_admin.use_cases.ports import RevisionChange
 from fluxgate_admin.use_cases.proof import SyncStatus
 from fluxgate_admin.v2.calls import Call, Force, WriteCall, reading, writing
-from fluxgate_admin.v2.documented import READS, WRITES, answers, responses
+from fluxgate_admin.v2.documented import NOT_YET, READS, WRITES, answers, deletes, responses
 from fluxgate_admin.v2.listing import ListCall, listing
 from fluxgate_admin.v2.object_shapes import (
     BatchBody,
@@ -54,7 +54,7 @@ from fluxgate_admin.v2.rendering import (
     write_answer,
 )
 from fluxgate_admin.v2.route_shapes import Namespace
-from fluxgate_admin.v2.shapes import DELETED, DELETED_200, DeletedShape, TrialShape, WriteShape
+from fluxgate_admin.v2.shapes import TrialShape, WriteShape
 
 KindPath = Annotated[Kind, Path(description="The kind, as documents spell it.")]
 NamespacePath = Annotated[Namespace, Path(examples=["default"])]
@@ -90,7 +90,7 @@ async def list_objects(
     responses=responses(
         {
             200: answers(BatchShape, "Every node serves what was written; or nobody waited."),
-            202: answers(BatchShape, "Stored, and not served by every node yet, or rejected."),
+            202: answers(BatchShape, NOT_YET),
         },
         (409, 413),
     ),
@@ -143,7 +143,7 @@ async def get_object(
         {
             200: answers(WriteShape | TrialShape, "It is as the body says.", etag=True),
             201: answers(WriteShape, "It is there now.", etag=True),
-            202: answers(WriteShape, "Stored, and not served by every node yet, or rejected."),
+            202: answers(WriteShape, NOT_YET),
         },
         WRITES,
     ),
@@ -182,14 +182,7 @@ async def put_object(
     operation_id="delete_object",
     status_code=204,
     response_model=None,
-    responses=responses(
-        {
-            200: answers(DELETED, DELETED_200),
-            202: answers(DeletedShape, "Deleted, and some node serves it still."),
-            204: {"description": "No node serves it any more, proven; or nobody waited."},
-        },
-        (404, 409, 412, 422),
-    ),
+    responses=deletes(),
 )
 async def delete_object(
     kind: KindPath,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Union
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path
 from starlette.responses import Response
@@ -15,7 +15,16 @@ from fluxgate_admin.http.json_body import JsonRoute
 from fluxgate_admin.ids import public_id
 from fluxgate_admin.use_cases.objects import Shown
 from fluxgate_admin.v2.calls import Call, Force, WriteCall, reading, writing
-from fluxgate_admin.v2.documented import READS, WRITES, answers, responses
+from fluxgate_admin.v2.documented import (
+    DRY_RUN,
+    NOT_YET,
+    READS,
+    WRITES,
+    answers,
+    changes,
+    deletes,
+    responses,
+)
 from fluxgate_admin.v2.listing import ListCall, listing
 from fluxgate_admin.v2.plugin_shapes import (
     PluginBody,
@@ -27,25 +36,23 @@ from fluxgate_admin.v2.plugin_shapes import (
     shown_plugin,
 )
 from fluxgate_admin.v2.rendering import delete, shown_page
-from fluxgate_admin.v2.shapes import DELETED, DELETED_200, DeletedShape, TrialShape
+from fluxgate_admin.v2.shapes import TrialShape
 from fluxgate_admin.v2.single import (
     NOT_MODIFIED,
     IfNoneMatch,
+    change,
     changed_answer,
-    keep_name,
     read_answer,
+    replace,
 )
 
 KIND = "Plugin"
 Id = Annotated[
     str, Path(max_length=64, pattern=r"^pl_[a-z0-9]+$", examples=["pl_mfrggzdfmztwq2lk"])
 ]
-CHANGED: Any = Union[PluginShape, TrialShape]  # noqa: UP007 - made at run time
 _READS = reading("plugins:read")
 _LISTS = listing("plugins:read")
 _WRITES = writing("plugins:write")
-_SERVED = answers(CHANGED, "The plugin as it is; with dry_run, what it would do.", etag=True)
-_STORED = answers(PluginShape, "Stored, and not served by every node yet, or rejected.")
 
 router = APIRouter(prefix="/v2/plugins", tags=["plugins"], route_class=JsonRoute)
 
@@ -80,9 +87,9 @@ async def list_plugins(
     response_model=None,
     responses=responses(
         {
-            200: answers(TrialShape, "With dry_run: what it would do."),
+            200: answers(TrialShape, DRY_RUN),
             201: answers(PluginShape, "Every node has it, proven; or nobody waited.", etag=True),
-            202: _STORED,
+            202: answers(PluginShape, NOT_YET),
         },
         WRITES,
     ),
@@ -125,7 +132,7 @@ async def get_plugin(
     "/{id}",
     operation_id="replace_plugin",
     response_model=None,
-    responses=responses({200: _SERVED, 202: _STORED}, WRITES),
+    responses=changes(PluginShape, "The plugin as it is"),
 )
 async def replace_plugin(
     id: Id,  # noqa: A002 - its name in the path
@@ -135,26 +142,14 @@ async def replace_plugin(
     """The whole plugin anew."""
     fields = body.model_dump(exclude_unset=True)
     ref = call.api.objects.find(call.principal, KIND, id)
-    keep_name(fields, ref)
-
-    async def perform() -> Response:
-        outcome = await call.api.objects.update(
-            call.principal,
-            ref,
-            lambda _: plugin_spec(fields, {}),
-            call.options,
-            lambda _: fields.get("labels") or {},
-        )
-        return changed_answer(call, outcome, shown_plugin)
-
-    return await call.answer(perform)
+    return await replace(call, ref, fields, lambda: plugin_spec(fields, {}), shown_plugin)
 
 
 @router.put(
     "/{id}/config",
     operation_id="configure_plugin",
     response_model=None,
-    responses=responses({200: _SERVED, 202: _STORED}, WRITES),
+    responses=changes(PluginShape, "The plugin as it is"),
 )
 async def configure_plugin(
     id: Id,  # noqa: A002 - its name in the path
@@ -169,14 +164,7 @@ async def configure_plugin(
 ) -> Response:
     """Other rules for rate limiting, JWT validation, request transformation, or whatever the type is."""
     ref = call.api.objects.find(call.principal, KIND, id)
-
-    async def perform() -> Response:
-        outcome = await call.api.objects.update(
-            call.principal, ref, lambda spec: config_spec(body, spec), call.options
-        )
-        return changed_answer(call, outcome, shown_plugin)
-
-    return await call.answer(perform)
+    return await change(call, ref, lambda spec: config_spec(body, spec), shown_plugin)
 
 
 @router.get(
@@ -202,14 +190,7 @@ async def get_plugin_config(
     operation_id="delete_plugin",
     status_code=204,
     response_model=None,
-    responses=responses(
-        {
-            200: answers(DELETED, DELETED_200),
-            202: answers(DeletedShape, "Deleted, and some node has it still."),
-            204: {"description": "No node has it any more, proven; or nobody waited."},
-        },
-        (404, 409, 412, 422),
-    ),
+    responses=deletes(),
 )
 async def delete_plugin(
     id: Id,  # noqa: A002 - its name in the path

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Union
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Body, Path, Query
 from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
 
@@ -15,7 +15,16 @@ from fluxgate_admin.http.json_body import JsonRoute
 from fluxgate_admin.ids import public_id
 from fluxgate_admin.use_cases.objects import Shown
 from fluxgate_admin.v2.calls import Call, Force, WriteCall, reading, writing
-from fluxgate_admin.v2.documented import READS, WRITES, answers, responses
+from fluxgate_admin.v2.documented import (
+    DRY_RUN,
+    NOT_YET,
+    READS,
+    WRITES,
+    answers,
+    changes,
+    deletes,
+    responses,
+)
 from fluxgate_admin.v2.finding_plugins import finder
 from fluxgate_admin.v2.listing import ListCall, listing
 from fluxgate_admin.v2.rendering import delete, shown_page, write_answer
@@ -29,17 +38,17 @@ from fluxgate_admin.v2.route_answers import (
 )
 from fluxgate_admin.v2.route_mapping import route_spec
 from fluxgate_admin.v2.route_shapes import RouteBody, RouteChanges
-from fluxgate_admin.v2.shapes import DELETED, DELETED_200, DeletedShape, StateWord, TrialShape
+from fluxgate_admin.v2.shapes import StateWord, TrialShape
 from fluxgate_admin.v2.single import (
     NOT_MODIFIED,
     IfNoneMatch,
-    changed_answer,
-    keep_name,
+    change,
     read_answer,
+    replace,
 )
 
 KIND = "Route"
-EXAMPLE = {
+_EXAMPLE = {
     "name": "payments-service-v2",
     "match": {"path": "/api/v2/payments/*", "methods": ["POST", "GET"]},
     "upstream": "https://pay.example.com:8443",
@@ -49,7 +58,6 @@ Id = Annotated[str, Path(max_length=64, pattern=r"^rt_[a-z0-9]+$", examples=["rt
 _READS = reading("routes:read")
 _LISTS = listing("routes:read")
 _WRITES = writing("routes:write")
-CHANGED: Any = Union[RouteShape, TrialShape]  # noqa: UP007 - made at run time
 
 router = APIRouter(prefix="/v2/routes", tags=["routes"], route_class=JsonRoute)
 
@@ -76,19 +84,21 @@ async def list_routes(
     response_model=None,
     responses=responses(
         {
-            200: answers(TrialShape, "With dry_run: what it would do."),
+            200: answers(TrialShape, DRY_RUN),
             201: answers(
                 RouteCreated,
                 "Every node serves it, proven; or nobody waited.",
                 CREATED_EXAMPLE,
                 etag=True,
             ),
-            202: answers(RouteCreated, "Stored, and not served by every node yet, or rejected."),
+            202: answers(RouteCreated, NOT_YET),
         },
         WRITES,
     ),
 )
-async def create_route(body: RouteBody, call: WriteCall = _WRITES) -> Response:
+async def create_route(
+    body: Annotated[RouteBody, Body(examples=[_EXAMPLE])], call: WriteCall = _WRITES
+) -> Response:
     """A new path, host or header based route. Answers when every node serves it."""
     fields = body.model_dump(exclude_unset=True, by_alias=True)
     objects = call.api.objects
@@ -134,13 +144,7 @@ async def get_route(
     "/{id}",
     operation_id="update_route",
     response_model=None,
-    responses=responses(
-        {
-            200: answers(CHANGED, "The route as it is; with dry_run, what it would do.", etag=True),
-            202: answers(RouteShape, "Stored, and not served by every node yet, or rejected."),
-        },
-        WRITES,
-    ),
+    responses=changes(RouteShape, "The route as it is"),
 )
 async def update_route(
     id: Id,  # noqa: A002 - its name in the path
@@ -155,26 +159,20 @@ async def update_route(
     def labels(before: Mapping[str, str]) -> Mapping[str, str]:
         return before if "labels" not in fields else {**(fields["labels"] or {})}
 
-    async def perform() -> Response:
-        outcome = await call.api.objects.update(
-            call.principal, ref, lambda spec: route_spec(fields, spec, find), call.options, labels
-        )
-        return changed_answer(call, outcome, lambda shown: _shown(call, shown))
-
-    return await call.answer(perform)
+    return await change(
+        call,
+        ref,
+        lambda spec: route_spec(fields, spec, find),
+        lambda shown: _shown(call, shown),
+        labels,
+    )
 
 
 @router.put(
     "/{id}",
     operation_id="replace_route",
     response_model=None,
-    responses=responses(
-        {
-            200: answers(CHANGED, "The route as it is; with dry_run, what it would do.", etag=True),
-            202: answers(RouteShape, "Stored, and not served by every node yet, or rejected."),
-        },
-        WRITES,
-    ),
+    responses=changes(RouteShape, "The route as it is"),
 )
 async def replace_route(
     id: Id,  # noqa: A002 - its name in the path
@@ -184,20 +182,14 @@ async def replace_route(
     """The whole route anew: what the body leaves out is as if it had never been said."""
     fields = body.model_dump(exclude_unset=True, by_alias=True)
     ref = call.api.objects.find(call.principal, KIND, id)
-    keep_name(fields, ref)
     find = finder(call, ref.namespace)
-
-    async def perform() -> Response:
-        outcome = await call.api.objects.update(
-            call.principal,
-            ref,
-            lambda _: route_spec(fields, {}, find),
-            call.options,
-            lambda _: fields.get("labels") or {},
-        )
-        return changed_answer(call, outcome, lambda shown: _shown(call, shown))
-
-    return await call.answer(perform)
+    return await replace(
+        call,
+        ref,
+        fields,
+        lambda: route_spec(fields, {}, find),
+        lambda shown: _shown(call, shown),
+    )
 
 
 @router.delete(
@@ -205,14 +197,7 @@ async def replace_route(
     operation_id="delete_route",
     status_code=204,
     response_model=None,
-    responses=responses(
-        {
-            200: answers(DELETED, DELETED_200),
-            202: answers(DeletedShape, "Deleted, and some node serves it still."),
-            204: {"description": "No node serves it any more, proven; or nobody waited."},
-        },
-        (404, 409, 412, 422),
-    ),
+    responses=deletes(),
 )
 async def delete_route(
     id: Id,  # noqa: A002 - its name in the path

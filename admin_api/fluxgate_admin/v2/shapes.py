@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Union
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -157,7 +157,3 @@ class DeletedShape(BaseModel):
     pending_nodes: list[LaggardShape] | None = None
     hidden_nodes: int | None = None
     warnings: list[ProblemShape] | None = None
-
-
-DELETED: Any = Union[DeletedShape, TrialShape]  # noqa: UP007 - made at run time
-DELETED_200 = "Deleted, and there are `warnings`; with dry_run, what it would do."

@@ -14,7 +14,8 @@ from fluxgate_admin.errors import NotFoundError, UnprocessableError
 from fluxgate_admin.http.answers import json_answer
 from fluxgate_admin.http.etags import matches_none, quoted
 from fluxgate_admin.use_cases.drafts import Outcome
-from fluxgate_admin.use_cases.objects import Shown
+from fluxgate_admin.use_cases.objects import Shown, Spec
+from fluxgate_admin.use_cases.pointers import Pointers
 from fluxgate_admin.v2.calls import Etags, WriteCall
 from fluxgate_admin.v2.rendering import shown_sync, shown_warnings, write_answer
 
@@ -58,8 +59,38 @@ def changed_answer(
     return write_answer(call, outcome, body, done=done, headers=headers)
 
 
-def keep_name(fields: Mapping[str, Any], ref: ObjectRef) -> None:
-    """An object keeps name and namespace. Raises ``UnprocessableError``."""
+async def change(
+    call: WriteCall,
+    ref: ObjectRef,
+    edit: Callable[[Spec], tuple[Spec, Pointers]],
+    render: Render,
+    labels: Callable[[Mapping[str, str]], Mapping[str, str]] = lambda before: before,
+) -> Response:
+    """Change the spec of an object by ``edit``, its labels by ``labels``, and show it as it then is."""
+
+    async def perform() -> Response:
+        outcome = await call.api.objects.update(call.principal, ref, edit, call.options, labels)
+        return changed_answer(call, outcome, render)
+
+    return await call.answer(perform)
+
+
+async def replace(
+    call: WriteCall,
+    ref: ObjectRef,
+    fields: Mapping[str, Any],
+    make: Callable[[], tuple[Spec, Pointers]],
+    render: Render,
+) -> Response:
+    """The whole object anew: what ``fields`` leave out is as if it had never been said.
+
+    Raises ``UnprocessableError`` for another name: an object keeps its own.
+    """
+    _keep_name(fields, ref)
+    return await change(call, ref, lambda _: make(), render, lambda _: fields.get("labels") or {})
+
+
+def _keep_name(fields: Mapping[str, Any], ref: ObjectRef) -> None:
     for name, is_now in (("name", ref.name), ("namespace", ref.namespace)):
         if fields.get(name) not in (None, is_now):
             message = f"is {is_now!r} and stays so: make a new object, and delete this one"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from fluxgate_admin.auth.addresses import Address, Network, client_address
-from fluxgate_admin.auth.cluster import ClusterCallers
+from fluxgate_admin.auth.cluster import ClusterCaller, ClusterCallers
 from fluxgate_admin.auth.key_check import REFUSED, KeyCheck
 from fluxgate_admin.auth.records import Clock, Key, Presented
 from fluxgate_admin.auth.scopes import common, common_namespaces
@@ -23,11 +23,15 @@ _BAD_TOKEN = {"www-authenticate": 'Bearer realm="fluxgate", error="invalid_token
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An authenticated caller: ``key`` or ``token`` is what it can rotate. ``headers`` go into the answer."""
+    """An authenticated caller: ``key`` or ``token`` is what it can rotate. ``headers`` go into the answer.
+
+    One of ``cluster`` may nothing before :meth:`Authenticator.authorise` has asked what.
+    """
 
     principal: Principal
     key: Key | None = None
     token: VerifiedToken | None = None
+    cluster: ClusterCaller | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -76,6 +80,15 @@ class Authenticator:
             return only
         return _both(by_key, by_token)
 
+    async def authorise(self, caller: Caller, wanted: frozenset[str] | None) -> Caller:
+        """The caller, who may (of what the call ``wanted``; None: of everything) what it may.
+
+        Raises ``UnavailableError``.
+        """
+        if caller.cluster is None or self._cluster is None:
+            return caller
+        return replace(caller, principal=await self._cluster.allowed(caller.cluster, wanted))
+
     async def _by_key(self, text: str, presented: Presented) -> Caller:
         key = await self._keys.check(text, presented, self.address(presented))
         principal = Principal(
@@ -98,16 +111,16 @@ class Authenticator:
             if verified is not None:
                 return Caller(verified.principal, token=verified)
         elif self._cluster is not None:
-            principal = await self._cluster.verify(token, presented.namespace)
-            if principal is not None:
-                return Caller(principal)
+            found = await self._cluster.verify(token, presented.namespace)
+            if found is not None:
+                return Caller(found.principal, cluster=found)
         raise UnauthenticatedError(REFUSED, headers=_BAD_TOKEN)
 
 
 def _both(by_key: Caller, by_token: Caller) -> Caller:
     """The key, held to what the token allows, too."""
     key, token = by_key.principal, by_token.principal
-    if key.organisation != token.organisation:
+    if by_token.cluster is not None or key.organisation != token.organisation:
         raise UnauthenticatedError(REFUSED, headers=_BAD_TOKEN)
     principal = replace(
         key,

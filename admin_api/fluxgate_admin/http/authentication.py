@@ -6,7 +6,8 @@ nothing of what a call would have to look like.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import re
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, cast
 
 from fastapi import Request
@@ -27,16 +28,23 @@ from fluxgate_admin.principal import Principal
 
 NAMESPACE_HEADER = "x-fluxgate-namespace"
 """Where a token of the cluster's is to act: a namespace, or ``*`` for all of them."""
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?|\*")
+"""A label (RFC 1123), or all of them."""
 _CALLER = "caller"
 _HEADERS = "answer_headers"
 _BYTES = "surrogateescape"
 
 
+Asks = Callable[[Request], frozenset[str] | None]
+"""Which scopes of its caller a call looks at; None: it cannot be said before."""
+
+
 class Require:
     """Lets in who has a scope; see :func:`require`."""
 
-    def __init__(self, scope: str) -> None:
+    def __init__(self, scope: str, asks: Asks | None = None) -> None:
         self.scope = scope
+        self._asks = asks
 
     async def __call__(self, request: Request) -> Principal:
         """The caller. Raises 401, 403 and 429 as ``AdminError``; the second time it just answers."""
@@ -53,22 +61,45 @@ class Require:
                 context_of(request).objects.append(error.key_id)  # for the audit log
                 raise
             attempt_of(request).known()
-            setattr(request.state, _CALLER, caller)
             request.state.principal = caller.principal
             context_of(request).namespace = request.path_params.get("namespace", "")
             add_headers(request, caller.headers)
             allowance = await access.limits.take(caller.principal.id, writes=self._writes(request))
             add_headers(request, allowance.headers)
+            # counted before it is asked what it may: in a cluster each scope costs reviews
+            caller = await access.authenticator.authorise(caller, self.asked(request))
+            setattr(request.state, _CALLER, caller)
+            request.state.principal = caller.principal
         assert isinstance(caller, Caller)
         if self.scope != ANY and not caller.principal.may(self.scope):
             raise ScopeMismatchError(self.scope)
         return caller
+
+    def asked(self, request: Request) -> frozenset[str] | None:
+        """The scopes this call looks at: its own alone, unless it was told otherwise."""
+        if self._asks is not None:
+            return self._asks(request)
+        return None if self.scope == ANY else frozenset({self.scope})
 
     def _writes(self, request: Request) -> bool:
         """What counts as a write: a question by POST (a dry run) is none, and its scope says so."""
         if self.scope == ANY:
             return request.method not in {"GET", "HEAD"}
         return not self.scope.endswith(":read")
+
+
+def everything(_: Request) -> None:
+    """For operations that look at scopes of kinds only the body, or the database, tells."""
+
+
+def scope_of_kind(scopes: Mapping[str, str]) -> Asks:
+    """For operations about objects of the kind that the path or the query names."""
+
+    def asks(request: Request) -> frozenset[str]:
+        kind = request.path_params.get("kind") or request.query_params.get("kind", "")
+        return frozenset({scopes[kind]} if kind in scopes else ())
+
+    return asks
 
 
 def require(scope: str) -> Require:
@@ -141,13 +172,16 @@ async def presented_by(request: Request) -> Presented:
 def _namespace(request: Request) -> str:
     """The one namespace a request names: in its header, which every operation takes, else in its query.
 
-    Raises :class:`InvalidRequestError` for two headers: nobody knows which would count.
+    Raises :class:`InvalidRequestError` for two headers, as nobody knows which would count, and for one that
+    names no namespace. What is wrong with a query the operation says.
     """
     named = request.headers.getlist(NAMESPACE_HEADER)
     if len(named) > 1:
         raise InvalidRequestError(f"{NAMESPACE_HEADER}: given more than once")
+    if named and not _NAMESPACE.fullmatch(named[0]):
+        raise InvalidRequestError(f"{NAMESPACE_HEADER}: is no name of a namespace, and not *")
     asked = named or request.query_params.getlist("namespace")
-    return asked[0] if len(asked) == 1 else ""
+    return asked[0] if len(asked) == 1 and _NAMESPACE.fullmatch(asked[0]) else ""
 
 
 def add_headers(request: Request, headers: Any) -> None:  # noqa: ANN401 - any mapping of text

@@ -14,7 +14,7 @@ from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
 
 from fluxgate_admin.errors import InvalidRequestError
-from fluxgate_admin.http.authentication import Require
+from fluxgate_admin.http.authentication import Asks, Require
 from fluxgate_admin.http.context import RequestContext, context_of
 from fluxgate_admin.http.etags import read_if_match
 from fluxgate_admin.http.idempotency import Idempotency
@@ -69,9 +69,9 @@ class WriteCall(Call):
         return await idempotency.once(self.principal, self.idempotency_key, self.request, perform)
 
 
-def reading(scope: str) -> Any:  # noqa: ANN401 - what FastAPI takes for a parameter's default
-    """A dependency that gives a :class:`Call`."""
-    allowed = Depends(Require(scope))
+def reading(scope: str, asks: Asks | None = None) -> Any:  # noqa: ANN401 - what FastAPI takes for a parameter's default
+    """A dependency that gives a :class:`Call`. ``asks`` says which scopes it looks at, if not ``scope`` alone."""
+    allowed = Depends(Require(scope, asks))
 
     async def call(request: Request, principal: Principal = allowed) -> Call:
         refuse_unknown_parameters(request)
@@ -80,9 +80,9 @@ def reading(scope: str) -> Any:  # noqa: ANN401 - what FastAPI takes for a param
     return Depends(call)
 
 
-def writing(scope: str) -> Any:  # noqa: ANN401 - what FastAPI takes for a parameter's default
-    """A dependency that gives a :class:`WriteCall`."""
-    allowed = Depends(Require(scope))
+def writing(scope: str, asks: Asks | None = None) -> Any:  # noqa: ANN401 - what FastAPI takes for a parameter's default
+    """A dependency that gives a :class:`WriteCall`; as :func:`reading`."""
+    allowed = Depends(Require(scope, asks))
 
     async def call(
         request: Request,

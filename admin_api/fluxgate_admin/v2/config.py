@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from fluxgate.api.v1alpha1.base import ObjectName
 from fluxgate_admin.http.answers import json_answer
+from fluxgate_admin.http.authentication import everything
 from fluxgate_admin.http.json_body import JsonRoute
 from fluxgate_admin.use_cases.gateways import choose_gateway
 from fluxgate_admin.v2.calls import Call, NamespaceQuery, WriteCall, reading, writing
@@ -25,6 +26,7 @@ GatewayQuery = Annotated[
     Query(description="Its name; not needed where there is only one."),
 ]
 _READS = reading("configs:read")
+_TRIES = reading("configs:read", everything)
 _WRITES = writing("configs:admin")
 
 router = APIRouter(prefix="/v2/config", tags=["config"], route_class=JsonRoute)
@@ -78,7 +80,7 @@ async def update_global_config(
     response_model=None,
     responses=responses({200: answers(TrialShape, "What was found.")}, (404, 413, 422)),
 )
-async def validate_config(body: ValidateBody, call: Call = _READS) -> Response:
+async def validate_config(body: ValidateBody, call: Call = _TRIES) -> Response:
     """Try changes, all together: schema, references, translation, the real Envoy. Nothing is stored.
 
     Takes the read scope of every kind in the body; the scope for writing it where code would be tried.

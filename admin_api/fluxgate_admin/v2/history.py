@@ -13,6 +13,7 @@ from fluxgate.api.v1alpha1.base import ObjectName
 from fluxgate.resources import ObjectRef
 from fluxgate_admin.errors import UnprocessableError
 from fluxgate_admin.http.answers import json_answer
+from fluxgate_admin.http.authentication import everything
 from fluxgate_admin.http.json_body import JsonRoute
 from fluxgate_admin.ids import public_id
 from fluxgate_admin.use_cases.changelog import Side, diff_of
@@ -38,8 +39,8 @@ from fluxgate_admin.v2.spelling import STRICT
 from fluxgate_admin.v2.validate_shapes import Kind
 
 Number = Annotated[int, Path(ge=1, le=2**62, examples=[17])]
-_READS = reading("history:read")
-_WRITES = writing("history:write")
+_READS = reading("history:read", everything)
+_WRITES = writing("history:write", everything)
 
 router = APIRouter(prefix="/v2/history", tags=["history"], route_class=JsonRoute)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import Depends
 
+from fluxgate_admin.http.authentication import Asks
 from fluxgate_admin.use_cases.cursors import read_cursor
 from fluxgate_admin.use_cases.objects import Listing, Query
 from fluxgate_admin.v2.calls import After, Call, Labels, Limit, NamespaceQuery, read_labels, reading
@@ -34,9 +35,9 @@ class ListCall(Call):
         return self.api.objects.list(self.principal, kind, query)
 
 
-def listing(scope: str) -> Any:  # noqa: ANN401 - what FastAPI takes for a parameter's default
-    """A dependency that gives a :class:`ListCall`."""
-    allowed = reading(scope)
+def listing(scope: str, asks: Asks | None = None) -> Any:  # noqa: ANN401 - what FastAPI takes for a parameter's default
+    """A dependency that gives a :class:`ListCall`; ``asks`` as :func:`reading` has it."""
+    allowed = reading(scope, asks)
 
     async def call(
         call: Call = allowed,

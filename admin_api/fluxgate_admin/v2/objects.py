@@ -19,6 +19,7 @@ from fluxgate.resources import ObjectRef
 from fluxgate_admin.auth.scopes import ANY
 from fluxgate_admin.errors import UnprocessableError
 from fluxgate_admin.http.answers import json_answer
+from fluxgate_admin.http.authentication import everything, scope_of_kind
 from fluxgate_admin.http.etags import quoted
 from fluxgate_admin.http.json_body import JsonRoute
 from fluxgate_admin.ids import public_id
@@ -29,6 +30,7 @@ from fluxgate_admin.use_cases.objects import Shown
 from fluxgate_admin.use_cases.pointers import Pointers
 from fluxgate_admin.use_cases.ports import RevisionChange
 from fluxgate_admin.use_cases.proof import SyncStatus
+from fluxgate_admin.use_cases.scopes import READ, WRITE
 from fluxgate_admin.v2.calls import Call, Force, WriteCall, reading, writing
 from fluxgate_admin.v2.documented import NOT_YET, READS, WRITES, answers, deletes, responses
 from fluxgate_admin.v2.listing import ListCall, listing
@@ -60,9 +62,10 @@ KindPath = Annotated[Kind, Path(description="The kind, as documents spell it.")]
 NamespacePath = Annotated[Namespace, Path(examples=["default"])]
 NamePath = Annotated[Name, Path(examples=["pay"])]
 
-_READS = reading(ANY)
-_LISTS = listing(ANY)
-_WRITES = writing(ANY)
+_READS = reading(ANY, scope_of_kind(READ))
+_LISTS = listing(ANY, scope_of_kind(READ))
+_WRITES = writing(ANY, scope_of_kind(WRITE))
+_WRITES_MANY = writing(ANY, everything)
 
 router = APIRouter(prefix="/v2", tags=["objects"], route_class=JsonRoute)
 
@@ -96,7 +99,7 @@ async def list_objects(
     ),
 )
 async def apply_objects(
-    body: BatchBody, call: WriteCall = _WRITES, force: Force = False
+    body: BatchBody, call: WriteCall = _WRITES_MANY, force: Force = False
 ) -> Response:
     """Up to 500 objects in one write, each with an outcome of its own; takes the write scopes of their kinds.
 

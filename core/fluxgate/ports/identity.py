@@ -27,6 +27,14 @@ class ClusterIdentities(Protocol):
         """Whose the token is; None when it is not valid, not for us, or no ServiceAccount's."""
         ...
 
-    async def scopes(self, identity: ClusterIdentity, namespace: str | None) -> frozenset[str]:
-        """What RBAC allows it in a namespace, or in all of them (None), as ``resource:verb``."""
+    async def scopes(
+        self,
+        identity: ClusterIdentity,
+        namespace: str | None,
+        wanted: frozenset[str] | None = None,
+    ) -> frozenset[str]:
+        """What RBAC allows it in a namespace, or in all of them (None), as ``resource:verb``.
+
+        Of ``wanted`` alone, when that is given: each scope costs questions.
+        """
         ...

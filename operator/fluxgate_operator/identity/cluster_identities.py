@@ -1,7 +1,8 @@
 """Callers of the admin API by a ServiceAccount's token: TokenReview says who, RBAC says what they may.
 
 Implements ``fluxgate.ports.ClusterIdentities``. What a caller may do is what the cluster lets it do with the
-same objects by ``kubectl``: one SubjectAccessReview a kind and verb, in one namespace or in all of them.
+same objects by ``kubectl``: one SubjectAccessReview a kind and verb, in one namespace or in all of them. Asked
+is what the call at hand needs, and no more.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from fluxgate.errors import IdentityUnavailableError
 from fluxgate.ports import ClusterIdentity
+from fluxgate_operator.identity.answers import Answers
 from fluxgate_operator.kube.client import KubeClient
 from fluxgate_operator.kube.errors import KubeError
 from fluxgate_operator.kube.types import (
@@ -28,28 +29,32 @@ from fluxgate_operator.kube.types import (
 AUDIENCE = "fluxgate-admin"
 """Tokens for the API server itself are not taken: whoever holds them here could use them there."""
 _PREFIX = "system:serviceaccount:"
-_WRITES = ("create", "update", "delete")
+_LIST = ("list",)
+_WRITES = ("list", "create", "update", "delete")
+"""Who writes here reads, too: so the right to write alone is not enough."""
+_ALL = "*"
 
-_SCOPES: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
-    "routes": (("routes:read", ("list",)), ("routes:write", _WRITES)),
-    "plugins": (("plugins:read", ("list",)), ("plugins:write", _WRITES)),
-    "backends": (("backends:read", ("list",)), ("backends:write", _WRITES)),
-    "upstreams": (("upstreams:read", ("list",)), ("upstreams:write", _WRITES)),
-    "gatewayconfigs": (
-        ("configs:read", ("list",)),
-        ("nodes:read", ("list",)),
-        ("configs:admin", _WRITES),
-    ),
-    "apikeys": (("apikeys:read", ("list",)), ("apikeys:write", _WRITES)),
-    "tenants": (("tenants:read", ("list",)), ("tenants:write", _WRITES)),
+_SCOPES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "routes:read": ("routes", _LIST),
+    "routes:write": ("routes", _WRITES),
+    "plugins:read": ("plugins", _LIST),
+    "plugins:write": ("plugins", _WRITES),
+    "backends:read": ("backends", _LIST),
+    "backends:write": ("backends", _WRITES),
+    "upstreams:read": ("upstreams", _LIST),
+    "upstreams:write": ("upstreams", _WRITES),
+    "configs:read": ("gatewayconfigs", _LIST),
+    "configs:admin": ("gatewayconfigs", _WRITES),
+    "nodes:read": ("gatewayconfigs", _LIST),
+    "apikeys:read": ("apikeys", _LIST),
+    "apikeys:write": ("apikeys", _WRITES),
+    "tenants:read": ("tenants", _LIST),
+    "tenants:write": ("tenants", _WRITES),
 }
-"""By resource of ``gateway.fluxgate.io``: the scope, and the verbs that all have to be allowed for it."""
-_READS = frozenset(
-    scope for entries in _SCOPES.values() for scope, _ in entries if scope.endswith(":read")
-)
-_EVERY_WRITE = frozenset(
-    scope for entries in _SCOPES.values() for scope, _ in entries if not scope.endswith(":read")
-)
+"""By scope: the resource of ``gateway.fluxgate.io``, and the verbs that all have to be allowed for it."""
+_READS = frozenset(scope for scope in _SCOPES if scope.endswith(":read"))
+_HISTORY = "history:read"
+"""History tells of every kind: it takes the right to read each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +66,15 @@ class CallerSettings:
 
     keep: float = 30.0
     keep_refused: float = 5.0
-    entries: int = 1000
+    entries: int = 10_000
     at_once: int = 8
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    value: Any
-    until: float
-
-
 class ApiClusterIdentities:
-    """Asks the API server, and remembers for a little while. Tokens are kept as digests only."""
+    """Asks the API server, and remembers for a little while. Tokens are kept as digests only.
+
+    Who tries tokens keeps nobody's rights from being looked up, nor the other way round.
+    """
 
     def __init__(
         self,
@@ -83,70 +85,74 @@ class ApiClusterIdentities:
     ) -> None:
         self._client = client
         self._audience = audience
-        self._settings = settings or CallerSettings()
-        self._clock = clock
-        self._answers: OrderedDict[object, _Answer] = OrderedDict()
-        self._turns = asyncio.Semaphore(self._settings.at_once)
+        told = settings or CallerSettings()
+
+        def keep(good: object) -> float:
+            return told.keep if good else told.keep_refused
+
+        self._callers: Answers[ClusterIdentity | None] = Answers(
+            keep, clock, entries=told.entries, at_once=told.at_once
+        )
+        self._rights: Answers[bool] = Answers(
+            keep, clock, entries=told.entries, at_once=told.at_once
+        )
 
     async def identify(self, token: str) -> ClusterIdentity | None:
         """Whose the token is; None when it is not valid for us, or no ServiceAccount's."""
         question = hashlib.sha256(token.encode("utf-8", "replace")).digest()
-        known = self._known(question)
-        if known is not None:
-            identity: ClusterIdentity | None = known.value
-            return identity
-        spec = {"token": token, "audiences": [self._audience]}
-        async with self._turns:
-            status = await self._review(TOKEN_REVIEWS, spec)
-        identity = self._identity(status)
-        self._keep(question, identity, good=identity is not None)
-        return identity
 
-    async def scopes(self, identity: ClusterIdentity, namespace: str | None) -> frozenset[str]:
-        """What RBAC allows it, in a namespace or in all of them (None)."""
-        question = (identity.username, identity.uid, identity.groups, namespace)
-        known = self._known(question)
-        if known is not None:
-            found: frozenset[str] = known.value
-            return found
-        if await self._allowed(identity, namespace, "*", "*"):
-            found = _READS | _EVERY_WRITE
-        else:
-            found = await self._one_by_one(identity, namespace)
-        if found >= _READS:
-            # history tells of every kind
-            found |= {"history:read"}
-        self._keep(question, found, good=bool(found))
-        return found
+        async def ask() -> ClusterIdentity | None:
+            spec = {"token": token, "audiences": [self._audience]}
+            return self._identity(await self._review(TOKEN_REVIEWS, spec))
 
-    async def _one_by_one(self, identity: ClusterIdentity, namespace: str | None) -> frozenset[str]:
-        questions = [(name, verb) for name in _SCOPES for verb in ("list", *_WRITES)]
+        return await self._callers.ask(question, ask)
+
+    async def scopes(
+        self,
+        identity: ClusterIdentity,
+        namespace: str | None,
+        wanted: frozenset[str] | None = None,
+    ) -> frozenset[str]:
+        """What RBAC allows it, in a namespace or in all of them (None): of ``wanted``, or of everything."""
+        if wanted is None:
+            if await self._allowed(identity, namespace, _ALL, _ALL):
+                return frozenset(_SCOPES) | {_HISTORY}
+            return await self._of(identity, namespace, frozenset(_SCOPES) | {_HISTORY})
+        if self._rights.known(_question(identity, namespace, _ALL, _ALL)):
+            return wanted & (frozenset(_SCOPES) | {_HISTORY})
+        return await self._of(identity, namespace, wanted)
+
+    async def _of(
+        self, identity: ClusterIdentity, namespace: str | None, wanted: frozenset[str]
+    ) -> frozenset[str]:
+        looked_at = (wanted | _READS if _HISTORY in wanted else wanted) & _SCOPES.keys()
+        questions = sorted({(name, verb) for each in looked_at for name, verb in _asked(each)})
         answers = await asyncio.gather(
             *(self._allowed(identity, namespace, verb, name) for name, verb in questions)
         )
         allowed = {question for question, yes in zip(questions, answers, strict=True) if yes}
-        return frozenset(
-            scope
-            for name, entries in _SCOPES.items()
-            for scope, verbs in entries
-            if all((name, verb) in allowed for verb in verbs)
-        )
+        found = {each for each in looked_at if allowed.issuperset(_asked(each))}
+        if found >= _READS:
+            found.add(_HISTORY)
+        return frozenset(found & wanted)
 
     async def _allowed(
         self, identity: ClusterIdentity, namespace: str | None, verb: str, resource: str
     ) -> bool:
-        attributes = {"group": GROUP, "resource": resource, "verb": verb}
-        spec = {
-            "user": identity.username,
-            "uid": identity.uid,
-            "groups": list(identity.groups),
-            "extra": {name: list(values) for name, values in identity.extra.items()},
-            # an empty namespace is all of them (authorization.k8s.io/v1 ResourceAttributes)
-            "resourceAttributes": attributes | {"namespace": namespace or ""},
-        }
-        async with self._turns:
+        async def ask() -> bool:
+            attributes = {"group": GROUP, "resource": resource, "verb": verb}
+            spec = {
+                "user": identity.username,
+                "uid": identity.uid,
+                "groups": list(identity.groups),
+                "extra": {name: list(values) for name, values in identity.extra.items()},
+                # an empty namespace is all of them (authorization.k8s.io/v1 ResourceAttributes)
+                "resourceAttributes": attributes | {"namespace": namespace or ""},
+            }
             status = await self._review(SUBJECT_ACCESS_REVIEWS, spec)
-        return status.get("allowed") is True and status.get("denied") is not True
+            return status.get("allowed") is True and status.get("denied") is not True
+
+        return await self._rights.ask(_question(identity, namespace, verb, resource), ask)
 
     async def _review(self, type_: KubeType, spec: dict[str, Any]) -> dict[str, Any]:
         body = {"apiVersion": type_.api_version, "kind": type_.kind, "spec": spec}
@@ -172,14 +178,16 @@ class ApiClusterIdentities:
         groups = tuple(user.get("groups") or ())
         return ClusterIdentity(username, namespace, name, user.get("uid", ""), groups, extra)
 
-    def _known(self, question: object) -> _Answer | None:
-        answer = self._answers.get(question)
-        return answer if answer is not None and self._clock() < answer.until else None
 
-    def _keep(self, question: object, value: object, *, good: bool) -> None:
-        settings = self._settings
-        keep = settings.keep if good else settings.keep_refused
-        self._answers[question] = _Answer(value, self._clock() + keep)
-        self._answers.move_to_end(question)
-        while len(self._answers) > settings.entries:
-            self._answers.popitem(last=False)
+def _asked(scope: str) -> list[tuple[str, str]]:
+    resource, verbs = _SCOPES[scope]
+    return [(resource, verb) for verb in verbs]
+
+
+def _question(
+    identity: ClusterIdentity, namespace: str | None, verb: str, resource: str
+) -> tuple[object, ...]:
+    """Everything the answer may depend on: an authorizer may look at ``extra``, too."""
+    extra = tuple(sorted(identity.extra.items()))
+    who = (identity.username, identity.uid, identity.groups, extra)
+    return (*who, namespace, verb, resource)

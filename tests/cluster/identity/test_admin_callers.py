@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.admin_auth import Api, auth_api
@@ -15,9 +17,11 @@ from support.databases import migrated_file
 from support.fault_proxy import FaultProxy
 
 from fluxgate_admin.db.database import Database
+from fluxgate_admin.settings import LimitSettings
 from fluxgate_operator.identity.cluster_identities import ApiClusterIdentities, CallerSettings
 from fluxgate_operator.kube.access import load_access
 from fluxgate_operator.kube.client import KubeClient
+from fluxgate_operator.kube.types import KubeType
 
 __all__ = ["migrated_file"]
 FORGET = CallerSettings(keep=0, keep_refused=0)
@@ -210,28 +214,114 @@ async def test_without_the_api_server_nobody_gets_in_and_nobody_is_told_no(
     assert by_key.status_code == 200
 
 
-async def test_one_caller_asks_the_api_server_once_in_a_while(
+class Port:
+    """The way to the API server, where every review is counted: its kind, and how many are open at once."""
+
+    def __init__(self, client: KubeClient) -> None:
+        self.asked: list[str] = []
+        self.most_open = 0
+        self._open = 0
+        self._create = client.create
+        client.create = self._counted  # type: ignore[method-assign]
+
+    async def _counted(self, type_: KubeType, *args: Any) -> dict[str, Any]:
+        self.asked.append(type_.kind)
+        self._open += 1
+        self.most_open = max(self.most_open, self._open)
+        try:
+            return await self._create(type_, *args)
+        finally:
+            self._open -= 1
+
+    def since(self) -> tuple[int, int]:
+        """TokenReviews and SubjectAccessReviews since it was asked the last time."""
+        asked, self.asked = self.asked, []
+        return asked.count("TokenReview"), asked.count("SubjectAccessReview")
+
+
+@dataclass
+class Counted:
+    """A world whose reviews are counted, and whose clock stands still."""
+
+    world: World
+    port: Port
+    now: float = 0.0
+
+    async def get(self, token: str, url: str = "/v2/things", where: str = "") -> int:
+        """A read; its status."""
+        headers = {"x-fluxgate-namespace": where} if where else {}
+        return (await self.world.api.call(token, "GET", url, headers=headers)).status_code
+
+
+@pytest.fixture
+async def counted(
     control_plane: ControlPlane, namespace: str, kube: KubeClient, database: Database
+) -> AsyncIterator[Counted]:
+    port = Port(kube)
+    identities = ApiClusterIdentities(kube, clock=lambda: found.now)
+    async with auth_api(database, identities, limits=LimitSettings(reads=40)) as api:
+        found = Counted(World(api, control_plane, namespace), port)
+        yield found
+
+
+async def test_a_call_asks_for_the_right_it_takes_and_no_other(counted: Counted) -> None:
+    token = counted.world.account("ci", ("routes", ("list", *WRITES)))
+    counted.port.since()
+    assert await counted.get(token) == 200
+    assert counted.port.since() == (1, 1)
+    written = await counted.world.api.call(token, "POST", "/v2/things", {})
+    assert written.status_code == 200
+    assert counted.port.since() == (0, 3)  # to list is known already
+    assert await counted.get(token, "/v2/auth/keys") == 403
+    assert counted.port.since() == (0, 0)
+
+
+async def test_another_namespace_costs_one_question(counted: Counted) -> None:
+    token = counted.world.account("ci", ("routes", ("list",)))
+    assert await counted.get(token) == 200
+    counted.port.since()
+    assert await counted.get(token, where="elsewhere") == 403
+    assert counted.port.since() == (0, 1)
+    for wrong in ("Not-A-Name", "a/b", "a" * 64, "%2a"):
+        assert await counted.get(token, where=wrong) == 400
+    assert counted.port.since() == (0, 0)
+
+
+async def test_one_caller_asks_the_api_server_once_in_a_while(counted: Counted) -> None:
+    token = counted.world.account("ci", ("routes", ("list",)))
+    assert await counted.get(token, "/v2/auth/whoami") == 200
+    assert counted.port.since() == (1, 29)  # who asks for everything: all at once, then each right
+    for _ in range(5):
+        assert await counted.get(token, "/v2/auth/whoami") == 200
+        assert await counted.get(token) == 200
+    assert counted.port.since() == (0, 0)
+    counted.now += 31
+    assert await counted.get(token) == 200
+    assert counted.port.since() == (1, 1)
+
+
+async def test_the_same_question_is_open_once(counted: Counted) -> None:
+    token = counted.world.account("ci", ("routes", ("list",)))
+    counted.port.since()
+    codes = await asyncio.gather(*(counted.get(token) for _ in range(20)))
+    assert set(codes) == {200}
+    assert counted.port.since() == (1, 1)
+
+
+async def test_questions_about_many_namespaces_end_with_the_callers_minute(
+    counted: Counted,
 ) -> None:
-    now = [0.0]
-    asked: list[str] = []
-    create = kube.create
+    token = counted.world.account("ci", ("routes", ("list",)))
+    counted.port.since()
+    codes = await asyncio.gather(*(counted.get(token, where=f"other-{n}") for n in range(60)))
+    assert Counter(codes) == {403: 40, 429: 20}
+    assert counted.port.since() == (1, 40)
+    assert counted.port.most_open <= CallerSettings().at_once
 
-    async def counted(type_: object, *args: object) -> object:
-        asked.append(type_.kind)  # type: ignore[attr-defined]
-        return await create(type_, *args)  # type: ignore[arg-type]
 
-    kube.create = counted  # type: ignore[method-assign,assignment]
-    identities = ApiClusterIdentities(kube, clock=lambda: now[0])
-    async with auth_api(database, identities) as api:
-        world = World(api, control_plane, namespace)
-        token = world.account("ci", ("routes", ("list",)))
-        await world.scopes(token)
-        first = len(asked)
-        for _ in range(5):
-            await world.scopes(token)
-        assert len(asked) == first
-        assert asked.count("TokenReview") == 1
-        now[0] += 31
-        await world.scopes(token)
-    assert asked.count("TokenReview") == 2
+async def test_who_may_write_and_not_list_may_neither(world: World) -> None:
+    """A write answers with what is there, and counts as the right to read it."""
+    token = world.account("ci", ("routes", WRITES))
+    assert await world.scopes(token) == set()
+    assert (await world.api.call(token, "GET", "/v2/things")).status_code == 403
+    assert (await world.api.call(token, "POST", "/v2/things", {})).status_code == 403

@@ -59,6 +59,14 @@ def rank_of(obj: Resource) -> Rank:
     return (metadata.creation_timestamp or NEVER, metadata.namespace, metadata.name)
 
 
+def why_first(created: str, other: str) -> str:
+    """Why the first of two objects is before the second, by their creation times, in words.
+
+    A folder has no creation times, and the API server counts in seconds.
+    """
+    return "is older" if (created or NEVER) != (other or NEVER) else "comes first by name"
+
+
 def status_of(
     ref: ObjectRef, generation: int, findings: Iterable[Finding], rejected: str | None
 ) -> ObjectStatus:

@@ -10,7 +10,7 @@ from fluxgate.api.v1alpha1 import ApiKey
 from fluxgate.ir import ApiKeyIR
 from fluxgate.resources import ObjectRef, ref_of
 from fluxgate.status import Reason
-from fluxgate.translator.findings import Finding, invalid, partly, rank_of, unresolved
+from fluxgate.translator.findings import Finding, invalid, partly, rank_of, unresolved, why_first
 from fluxgate.translator.gateways import GatewayScope
 from fluxgate.translator.key_bounds import KeyBounds, KeyFact
 from fluxgate.translator.tenants import TenantFact, TenantIndex, question
@@ -155,8 +155,9 @@ class KeyTables:
                 "are older; revoke one of them, or allow more"
             )
             return (invalid(message, Reason.DISABLED), *fact.findings)
+        why = why_first(holder.rank[0], fact.rank[0])
         conflict = invalid(
-            f"spec.hash: {holder.ref} is older and has the same; mint a key of its own",
+            f"spec.hash: {holder.ref} {why} and has the same; mint a key of its own",
             Reason.CONFLICTED,
         )
         return (conflict, *fact.findings)

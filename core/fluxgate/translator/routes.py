@@ -23,7 +23,7 @@ from fluxgate.resources import ObjectRef
 from fluxgate.routing.precedence import route_sort_key
 from fluxgate.status import Reason
 from fluxgate.translator.cross_origin import variants
-from fluxgate.translator.findings import Finding, invalid, partly, rank_of, unresolved
+from fluxgate.translator.findings import Finding, invalid, partly, rank_of, unresolved, why_first
 from fluxgate.translator.forwarding import Forwarding, build_forward, resolve_forwarding
 from fluxgate.translator.gateways import GatewayScope
 from fluxgate.translator.plugins import Policies
@@ -290,7 +290,8 @@ def _conflict(claim: Claim, holder: Claim) -> str:
     where = f"spec.matches[{claim.index}]: {path.kind} {path.value} on host {claim.host}"
     if holder.route.origin == claim.route.origin:
         return f"{where} repeats spec.matches[{holder.index}]; remove one"
+    first = why_first(holder.route.created, claim.route.created)
     return (
-        f"{where} is already claimed by {holder.route.origin}, which is older; "
+        f"{where} is already claimed by {holder.route.origin}, which {first}; "
         "change the match or the priority"
     )

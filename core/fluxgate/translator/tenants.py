@@ -16,7 +16,7 @@ from fluxgate.api.v1alpha1.tenant import Quota
 from fluxgate.resources import ObjectRef, ref_of
 from fluxgate.routing.hosts import covers
 from fluxgate.status import Reason
-from fluxgate.translator.findings import Finding, invalid, rank_of, unresolved
+from fluxgate.translator.findings import Finding, invalid, rank_of, unresolved, why_first
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +107,9 @@ def _conflicts(
     tenant: Tenant, first: Tenant | None, claimed: dict[str, list[Tenant]]
 ) -> tuple[Finding, ...]:
     if first is not None:
+        why = why_first(first.metadata.creation_timestamp, tenant.metadata.creation_timestamp)
         message = (
-            f"metadata.name: {ref_of(first)} is older and has this name, which is an identity "
+            f"metadata.name: {ref_of(first)} {why} and has this name, which is an identity "
             "across namespaces; choose another"
         )
         return (invalid(message, Reason.CONFLICTED),)

@@ -62,7 +62,7 @@ def _in_its_words(message: str, where: str, ingress: Ingress) -> str:
     """A Route's places as those of the Ingress."""
     itself = ObjectRef(KIND, ingress.namespace, ingress.name)
     fields = {
-        f"by {itself}, which is older; change the match or the priority": "by an earlier path of "
+        f"by {itself}, which comes first by name; change the match or the priority": "by an earlier path of "
         "this Ingress; remove one",
         "change the match or the priority": "change the host or the path",
         "spec.backends[0]": f"{where}.backend.service",

@@ -185,6 +185,19 @@ class TestConflicts:
             "Route", "a"
         )
 
+    @pytest.mark.parametrize(
+        ("first", "second", "why"),
+        [
+            (OLD, NEW, "which is older;"),
+            (OLD, "", "which is older;"),
+            (OLD, OLD, "which comes first by name;"),
+            ("", "", "which comes first by name;"),
+        ],
+    )
+    def test_who_lost_is_told_what_decided(self, first: str, second: str, why: str):
+        world = World(edge(), route("a", created=first), route("b", created=second))
+        assert why in world.message("Route", "b")
+
     def test_of_the_same_age_the_name_decides(self):
         world = World(edge(), route("b"), route("a"))
         assert world.verdict("Route", "b") == (False, "Conflicted")

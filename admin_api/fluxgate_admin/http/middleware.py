@@ -15,13 +15,12 @@ from fluxgate_admin.errors import AdminError
 from fluxgate_admin.http.answers import error_answer
 from fluxgate_admin.http.context import RequestContext, new_context
 from fluxgate_admin.principal import Principal
-from fluxgate_admin.use_cases.audit import namespaces_of
+from fluxgate_admin.use_cases.audit import namespaces_of, without_secrets
 from fluxgate_admin.use_cases.ports import AuditRecord
 
 REQUEST_ID = "x-request-id"
 UNAUDITED = frozenset(("/healthz", "/readyz", "/docs", "/openapi.json", "/.well-known/jwks.json"))
 """Public, and asked every few seconds: nobody learns anything from their records."""
-_SECRET = re.compile(r"(sk_(?:live|test)_|fss_|fcs_|eyJ)[A-Za-z0-9_.-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LONGEST_PATH = 512
 _FORWARDED = b"x-forwarded-for"
@@ -120,4 +119,4 @@ class _Answer:
 
 def shown_path(scope: Scope) -> str:
     """The path for logs: bounded, without anything that looks like a key, or that a log or database trips over."""
-    return _CONTROL.sub("\ufffd", _SECRET.sub(r"\1…", scope["path"])[:_LONGEST_PATH])
+    return _CONTROL.sub("\ufffd", without_secrets(scope["path"])[:_LONGEST_PATH])

@@ -28,6 +28,7 @@ from fluxgate_admin.use_cases.ports import (
 _LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
 """A namespace's name (RFC 1123)."""
 _IN_BRACKETS = re.compile(r".* \(([^()]+)\)")
+_SECRET = re.compile(r"(sk_(?:live|test)_|fss_|fcs_|eyJ)[A-Za-z0-9_.-]+")
 _LARGEST = 2**63 - 1
 
 
@@ -61,8 +62,19 @@ class AuditTrail:
 
     async def page(self, principal: Principal, query: AuditQuery) -> AuditPage:
         """A page of ``query``, whatever its ``sight`` says. Raises ``UnavailableError``."""
-        asked = replace(query, sight=sight_of(principal), principal=credential_id(query.principal))
+        asked = replace(
+            query,
+            sight=sight_of(principal),
+            principal=without_secrets(credential_id(query.principal)),
+            path=without_secrets(query.path),
+            request_id=without_secrets(query.request_id),
+        )
         return await self._log.page(asked)
+
+
+def without_secrets(text: str) -> str:
+    """``text`` without what looks like a credential; its kind stays: ``sk_live_…``."""
+    return _SECRET.sub(r"\1…", text)
 
 
 def sight_of(principal: Principal) -> AuditSight | None:

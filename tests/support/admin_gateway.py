@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import structlog
 
+from fluxgate.ports import ClusterIdentities
 from fluxgate_admin.access import Access
 from fluxgate_admin.auth.records import NewKey
 from fluxgate_admin.principal import Principal, PrincipalKind
@@ -51,15 +52,17 @@ class AdminRun:
             return await self.client.request(method, url, headers=sent)
         return await self.client.request(method, url, json=body, headers=sent)
 
-    async def key_for(self, *scopes: str, namespaces: frozenset[str] | None = None) -> str:
-        """A key with these scopes, for these namespaces."""
+    async def key_for(
+        self, *scopes: str, namespaces: frozenset[str] | None = None, organisation: str = ""
+    ) -> str:
+        """A key with these scopes, for these namespaces; of an organisation of its own unless it is named."""
         everything = Principal("key_test", PrincipalKind.KEY, "test", "test", frozenset(("*",)))
         self._made += 1
         new = NewKey(
             name="test",
             scopes=frozenset(scopes),
             namespaces=namespaces,
-            organisation=f"organisation-{self._made}",
+            organisation=organisation or f"organisation-{self._made}",
         )
         issued = await self.access.keys.create(everything, new)
         return issued.text.reveal().decode()
@@ -83,11 +86,16 @@ async def first_key_for(folder: Path, **changes: Any) -> tuple[AdminSettings, st
 
 @asynccontextmanager
 async def running_admin(
-    folder: Path, files: Mapping[str, str], *, xds_port: int = 0, **changes: Any
+    folder: Path,
+    files: Mapping[str, str],
+    *,
+    xds_port: int = 0,
+    identities: ClusterIdentities | None = None,
+    **changes: Any,
 ) -> AsyncIterator[AdminRun]:
     """Serve ``files``, and the admin API that writes them; ``changes`` are of its settings.
 
-    Further Envoys may come to ``xds_port``.
+    Further Envoys may come to ``xds_port``. ``identities`` know tokens of a cluster's.
     """
     log = structlog.get_logger()
     files = {"gateway.yaml": GATEWAY, **files}
@@ -98,7 +106,7 @@ async def running_admin(
         serving_admin(
             Place(port=0),
             lambda url: replace(settings, issuer=url),
-            World(gateway.gateway.plane, gateway.gateway.trials, resources),
+            World(gateway.gateway.plane, gateway.gateway.trials, resources, identities),
             log,
         ) as serving,
         httpx.AsyncClient(base_url=serving.url, timeout=60) as client,

@@ -76,7 +76,7 @@ async def test_every_operation_declares_its_scope_and_how_callers_prove_who_they
 async def test_who_lacks_the_scope_of_an_operation_is_refused_by_it(
     admin: AdminRun, document: dict[str, Any]
 ) -> None:
-    key = await admin.key_for("audit:read")
+    key = await admin.key_for("apikeys:read")
     for method, path, operation in operations(document):
         scope = operation["x-required-scope"]
         if scope in (PUBLIC, ANY):

@@ -30,7 +30,10 @@ EVERYTHING_OF_A_TENANT = (
     "tenants:write",
     "history:write",
     "nodes:read",
+    "audit:read",
 )
+ONE_OF_BOTH = "both-tenants"
+"""The organisation whose teams they are."""
 
 
 def objects(namespace: str, mark: str) -> Iterator[dict[str, Any]]:
@@ -57,13 +60,18 @@ def objects(namespace: str, mark: str) -> Iterator[dict[str, Any]]:
 
 @dataclass
 class Tenants:
-    """A gateway that serves both; the caller is the tenant ``MINE``."""
+    """A gateway that serves both; the caller is the tenant ``MINE``.
+
+    ``calls`` are the ids of its own calls.
+    """
 
     admin: AdminRun
     key: str
+    their_key: str
     mark: str = "bmark"
     revisions: list[int] = field(default_factory=list)
     cursors: list[str] = field(default_factory=list)
+    calls: set[str] = field(default_factory=set)
 
     def ref(self, kind: str) -> ObjectRef:
         return ObjectRef(kind, THEIRS, f"{self.mark}-{kind.lower()}")
@@ -71,7 +79,9 @@ class Tenants:
     async def ask(
         self, method: str, url: str, body: object = None, **headers: str
     ) -> httpx.Response:
-        return await self.admin.call(method, url, body, key=self.key, headers=headers)
+        answer = await self.admin.call(method, url, body, key=self.key, headers=headers)
+        self.calls.add(answer.headers["x-request-id"])
+        return answer
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -83,8 +93,13 @@ async def tenants(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ten
                 url = f"/v2/objects/{each['kind']}/{namespace}/{name}?reason={mark}"
                 answer = await admin.call("PUT", url, each)
                 assert answer.status_code == 201, answer.text
-        key = await admin.key_for(*EVERYTHING_OF_A_TENANT, namespaces=frozenset((MINE,)))
-        found = Tenants(admin, key)
+        key, their_key = [
+            await admin.key_for(
+                *EVERYTHING_OF_A_TENANT, namespaces=frozenset((each,)), organisation=ONE_OF_BOTH
+            )
+            for each in (MINE, THEIRS)
+        ]
+        found = Tenants(admin, key, their_key)
         history = (await admin.call("GET", f"/v2/history?namespace={THEIRS}&limit=500")).json()
         found.revisions = [each["revision"] for each in history["data"]]
         for url in ("/v2/routes?limit=1", "/v2/plugins?limit=1"):
@@ -209,6 +224,36 @@ async def test_explain_and_dry_runs_do_not_know_what_is_not_mine(tenants: Tenant
     assert answer.status_code == 404
 
 
+async def test_the_log_of_calls_holds_only_my_own(tenants: Tenants) -> None:
+    mine = f"/v2/objects/Route/{MINE}/amark-route"
+    theirs = f"/v2/objects/Route/{THEIRS}/bmark-route"
+    own = (await tenants.ask("GET", mine)).headers["x-request-id"]
+    hidden = [
+        await tenants.admin.call("GET", theirs, key=tenants.their_key),
+        await tenants.admin.call("GET", "/v2/routes", key=tenants.their_key),
+        await tenants.admin.call("PUT", f"{theirs}?dry_run=true", {}, key=tenants.their_key),
+        await tenants.admin.call("GET", theirs),
+        await tenants.admin.call("GET", mine),
+        await tenants.ask("GET", theirs),
+        await tenants.admin.client.get(theirs),
+    ]
+    whole = await tenants.ask("GET", "/v2/audit?limit=500")
+    told = {each["request_id"] for each in whole.json()["data"]}
+    assert own in told
+    assert told <= tenants.calls
+    assert THEIRS not in whole.text
+    assert "bmark" not in whole.text
+    nobodys = normal(await tenants.ask("GET", "/v2/audit?request_id=req_0000"))
+    assert nobodys == (200, '{"data":[],"has_more":false,"after":null}')
+    for each in hidden:
+        id_ = each.headers["x-request-id"]
+        assert normal(await tenants.ask("GET", f"/v2/audit?request_id={id_}")) == nobodys
+        everything = await tenants.admin.call("GET", f"/v2/audit?request_id={id_}")
+        assert len(everything.json()["data"]) == 1
+    for query in (f"path=/v2/objects/Route/{THEIRS}", "principal=key:bootstrap", "status=401"):
+        assert normal(await tenants.ask("GET", f"/v2/audit?{query}")) == nobodys
+
+
 async def test_whatever_a_tenant_sends_it_never_learns_or_touches_what_others_own(
     tenants: Tenants,
 ) -> None:
@@ -241,6 +286,13 @@ async def test_whatever_a_tenant_sends_it_never_learns_or_touches_what_others_ow
         said = f"{request.url} {request.content.decode()}"
         where = f"{method} {said} -> {answer.status_code} {answer.text}"
         assert answer.status_code < 500, where
+        tenants.calls.add(answer.headers["x-request-id"])
+        if path == "/v2/audit" and answer.status_code == 200:
+            # it repeats what the tenant has sent before, and names no namespace of others even so
+            told = {each["request_id"] for each in answer.json()["data"]}
+            assert told <= tenants.calls, where
+            assert THEIRS not in answer.text, where
+            continue
         for secret in ("bmark-route", "bmark-plugin", "bmark-backend", "bmark-upstream", THEIRS):
             assert secret not in answer.text or secret in said, where
     assert await everything_of_theirs(tenants) == before
@@ -266,6 +318,10 @@ GUESSES: dict[str, list[str]] = {
     "wait": ["none"],
     "limit": ["1", "500"],
     "author": ["key:bootstrap"],
+    "principal": ["key:bootstrap"],
+    "path": ["/v2/", f"/v2/objects/Route/{THEIRS}"],
+    "status": ["404", "2xx"],
+    "outcome": ["accepted", "refused"],
 }
 
 

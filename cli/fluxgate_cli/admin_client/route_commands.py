@@ -79,13 +79,10 @@ def get(
     Example:
       fluxgate routes get shop/orders
     """  # noqa: D301 - click's mark of a paragraph to leave as it is
-    from fluxgate_cli.admin_client.api import connected  # noqa: PLC0415 - as above
-    from fluxgate_cli.admin_client.writes import FIELDS, id_of, key_rows, place_of  # noqa: PLC0415
+    from fluxgate_cli.admin_client.writes import one_object, print_object  # noqa: PLC0415 - as above
 
-    with connected(api, place_of(route, namespace)) as connection:
-        public = id_of("Route", route, namespace or connection.context.namespace)
-        found = connection.get(f"{ROUTES}/{public}")
-    print_as(output, found, FIELDS, key_rows(found))
+    with one_object(api, "Route", ROUTES, route, namespace) as (connection, path):
+        print_object(connection.get(path), output)
 
 
 def create(
@@ -115,8 +112,7 @@ def create(
       fluxgate routes create orders --path '/orders/*' --upstream http://127.0.0.1:9000
       fluxgate routes create --file route.json --dry-run
     """  # noqa: D301 - click's mark of a paragraph to leave as it is
-    from fluxgate_cli.admin_client.api import connected  # noqa: PLC0415 - as above
-    from fluxgate_cli.admin_client.writes import Write, read_body, tell  # noqa: PLC0415
+    from fluxgate_cli.admin_client.writes import Write, create_object, read_body, tell  # noqa: PLC0415 - as above
 
     if name is None:
         body = read_body(data, file)
@@ -127,10 +123,8 @@ def create(
     else:
         body = _body(name, path, upstream, method or [], host or [])
     write = Write(reason, dry_run, wait, timeout)
-    with connected(api, body.get("namespace") or namespace) as connection:
-        if where := namespace or connection.context.namespace:
-            body.setdefault("namespace", where)
-        tell(connection.ask("POST", ROUTES, write.query, body), output, f"route {body.get('name')}")
+    response = create_object(api, ROUTES, body, namespace, write)
+    tell(response, output, f"route {body.get('name')}")
 
 
 def update(
@@ -153,16 +147,12 @@ def update(
       fluxgate routes update orders --data '{timeout: 5s, retries: 2}'
       fluxgate routes update rt_9x4m2p1q --file patch.json --reason 'ticket 4711'
     """  # noqa: D301 - click's mark of a paragraph to leave as it is
-    from fluxgate_cli.admin_client.api import connected  # noqa: PLC0415 - as above
-    from fluxgate_cli.admin_client.writes import Write, id_of, place_of, read_body, tell  # noqa: PLC0415
+    from fluxgate_cli.admin_client.writes import Write, one_object, read_body, tell  # noqa: PLC0415 - as above
 
     body = read_body(data, file)
     write = Write(reason, dry_run, wait, timeout, if_match=if_match)
-    with connected(api, place_of(route, namespace)) as connection:
-        public = id_of("Route", route, namespace or connection.context.namespace)
-        place = f"{ROUTES}/{public}"
-        response = connection.ask("PATCH", place, write.query, body, write.headers)
-        tell(response, output, f"route {route}")
+    with one_object(api, "Route", ROUTES, route, namespace) as (connection, path):
+        tell(write.ask(connection, "PATCH", path, body), output, f"route {route}")
 
 
 def delete(
@@ -183,27 +173,11 @@ def delete(
     Example:
       fluxgate routes delete shop/orders
     """  # noqa: D301 - click's mark of a paragraph to leave as it is
-    delete_one("Route", ROUTES, route, namespace, output, api)(
-        reason, dry_run, wait, timeout, force, if_match
-    )
+    from fluxgate_cli.admin_client.writes import Write, one_object, tell  # noqa: PLC0415 - as above
 
-
-def delete_one(
-    kind: str, place: str, named: str, namespace: str | None, output: DataFormat, api: str | None
-) -> Any:  # noqa: ANN401 - takes what Write takes
-    """Deletes an object of one kind, as the options that it is called with say."""
-    from fluxgate_cli.admin_client.api import connected  # noqa: PLC0415 - as above
-    from fluxgate_cli.admin_client.writes import Write, id_of, place_of, tell  # noqa: PLC0415
-
-    def carry_out(*how: Any) -> None:  # noqa: ANN401 - as above
-        write = Write(*how)
-        with connected(api, place_of(named, namespace)) as connection:
-            public = id_of(kind, named, namespace or connection.context.namespace)
-            path = f"{place}/{public}"
-            response = connection.ask("DELETE", path, write.query, None, write.headers)
-            tell(response, output, f"{kind.lower()} {named}", deleted=True)
-
-    return carry_out
+    write = Write(reason, dry_run, wait, timeout, force, if_match)
+    with one_object(api, "Route", ROUTES, route, namespace) as (connection, path):
+        tell(write.ask(connection, "DELETE", path), output, f"route {route}", deleted=True)
 
 
 def _body(

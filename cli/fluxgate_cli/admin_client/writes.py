@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,13 @@ import yaml
 
 from fluxgate.resources import ObjectRef
 from fluxgate_admin.ids import PREFIXES, public_id
-from fluxgate_cli.admin_client.api import Query
+from fluxgate_cli.admin_client.api import AdminApi, Query, connected
 from fluxgate_cli.admin_client.errors import body_of
 from fluxgate_cli.errors import CliError, NotReadyError, UsageError
 from fluxgate_cli.output import DataFormat, print_as, print_data, say
 
 SERVED = "propagated_to_all_nodes"
-FIELDS = ("FIELD", "VALUE")
+_FIELDS = ("FIELD", "VALUE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,30 @@ class Write:
     def headers(self) -> dict[str, str]:
         """The precondition."""
         return {} if self.if_match is None else {"if-match": f'"{self.if_match.strip(chr(34))}"'}
+
+    def ask(self, api: AdminApi, method: str, path: str, body: object = None) -> httpx.Response:
+        """The answer to the change. Raises the :class:`CliError` of a refusal."""
+        return api.ask(method, path, self.query, body, self.headers)
+
+
+@contextlib.contextmanager
+def one_object(
+    api: str | None, kind: str, collection: str, named: str, namespace: str | None
+) -> Iterator[tuple[AdminApi, str]]:
+    """The API, and the path there of what a person names: an id, a name, or ``namespace/name``."""
+    with connected(api, place_of(named, namespace)) as connection:
+        public = id_of(kind, named, namespace or connection.context.namespace)
+        yield connection, f"{collection}/{public}"
+
+
+def create_object(
+    api: str | None, collection: str, body: dict[str, Any], namespace: str | None, write: Write
+) -> httpx.Response:
+    """The answer to a new object; its body may say its namespace, else ``namespace`` and the context do."""
+    with connected(api, body.get("namespace") or namespace) as connection:
+        if where := namespace or connection.context.namespace:
+            body = {"namespace": where, **body}
+        return write.ask(connection, "POST", collection, body)
 
 
 def id_of(kind: str, named: str, namespace: str | None) -> str:
@@ -91,7 +117,7 @@ def tell(response: httpx.Response, output: DataFormat, what: str, *, deleted: bo
         return
     status = body.get("sync_status") or SERVED
     shown = body or {"status": "deleted" if deleted else "done", "sync_status": status}
-    print_as(output, shown, FIELDS, key_rows(shown))
+    print_object(shown, output)
     _warn(body, what)
     if response.status_code == 202:
         nodes = (f"{each['node']}: {each['message']}" for each in body.get("pending_nodes") or ())
@@ -104,7 +130,12 @@ def _warn(body: dict[str, Any], what: str) -> None:
         say(f"warning: {each.get('pointer') or what}: {each['message']}")
 
 
-def key_rows(body: dict[str, Any]) -> list[tuple[str, str]]:
+def print_object(body: dict[str, Any], output: DataFormat) -> None:
+    """Print one object, as a table with a row for each of its fields."""
+    print_as(output, body, _FIELDS, _key_rows(body))
+
+
+def _key_rows(body: dict[str, Any]) -> list[tuple[str, str]]:
     """One object for people: its fields, nested ones as YAML in one line."""
     rows = []
     for key, value in body.items():

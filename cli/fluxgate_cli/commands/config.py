@@ -8,7 +8,7 @@ import typer
 
 from fluxgate_cli import options
 from fluxgate_cli.errors import EPILOG
-from fluxgate_cli.output import DataFormat, print_as
+from fluxgate_cli.output import DataFormat
 
 GLOBAL = "/v2/config/global"
 Gateway = Annotated[
@@ -45,11 +45,11 @@ def get(
       fluxgate config get -o json
     """  # noqa: D301 - click's mark of a paragraph to leave as it is
     from fluxgate_cli.admin_client.api import connected  # noqa: PLC0415 - 0.1 s for other commands
-    from fluxgate_cli.admin_client.writes import FIELDS, key_rows  # noqa: PLC0415
+    from fluxgate_cli.admin_client.writes import print_object  # noqa: PLC0415
 
     with connected(api, namespace) as connection:
         found = connection.get(GLOBAL, {"gateway": gateway, "namespace": namespace})
-    print_as(output, found, FIELDS, key_rows(found))
+    print_object(found, output)
 
 
 def update(

@@ -84,11 +84,11 @@ def get(
       fluxgate history get 41
     """  # noqa: D301 - click's mark of a paragraph to leave as it is
     from fluxgate_cli.admin_client.api import connected  # noqa: PLC0415 - as above
-    from fluxgate_cli.admin_client.writes import FIELDS, key_rows  # noqa: PLC0415
+    from fluxgate_cli.admin_client.writes import print_object  # noqa: PLC0415
 
     with connected(api) as connection:
         found = connection.get(f"{HISTORY}/{revision}")
-    print_as(output, found, FIELDS, key_rows(found))
+    print_object(found, output)
 
 
 def diff(
@@ -143,8 +143,7 @@ def rollback(
     write = Write(reason, dry_run, wait, timeout, force)
     with connected(api) as connection:
         path = f"{HISTORY}/{revision}/rollback"
-        response = connection.ask("POST", path, write.query, {"state": to})
-        tell(response, output, f"revision {revision}")
+        tell(write.ask(connection, "POST", path, {"state": to}), output, f"revision {revision}")
 
 
 def _name(ref: dict[str, Any]) -> str:

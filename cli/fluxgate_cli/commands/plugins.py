@@ -8,7 +8,6 @@ import typer
 
 from fluxgate_cli import options
 from fluxgate_cli.admin_client.completion import complete_ids
-from fluxgate_cli.admin_client.route_commands import delete_one
 from fluxgate_cli.errors import EPILOG
 from fluxgate_cli.output import DataFormat, print_as, truth
 
@@ -108,13 +107,10 @@ def get(
     Example:
       fluxgate plugins get shop/partner-limits
     """  # noqa: D301 - click's mark of a paragraph to leave as it is
-    from fluxgate_cli.admin_client.api import connected  # noqa: PLC0415 - as above
-    from fluxgate_cli.admin_client.writes import FIELDS, id_of, key_rows, place_of  # noqa: PLC0415
+    from fluxgate_cli.admin_client.writes import one_object, print_object  # noqa: PLC0415 - as above
 
-    with connected(api, place_of(plugin, namespace)) as connection:
-        public = id_of("Plugin", plugin, namespace or connection.context.namespace)
-        found = connection.get(f"{PLUGINS}/{public}")
-    print_as(output, found, FIELDS, key_rows(found))
+    with one_object(api, "Plugin", PLUGINS, plugin, namespace) as (connection, path):
+        print_object(connection.get(path), output)
 
 
 def create(
@@ -134,16 +130,12 @@ def create(
     Example:
       fluxgate plugins create --data '{name: limits, type: rate_limit, config: {requests: 60}}'
     """  # noqa: D301 - click's mark of a paragraph to leave as it is
-    from fluxgate_cli.admin_client.api import connected  # noqa: PLC0415 - as above
-    from fluxgate_cli.admin_client.writes import Write, read_body, tell  # noqa: PLC0415
+    from fluxgate_cli.admin_client.writes import Write, create_object, read_body, tell  # noqa: PLC0415 - as above
 
     body = read_body(data, file)
     write = Write(reason, dry_run, wait, timeout)
-    with connected(api, body.get("namespace") or namespace) as connection:
-        if where := namespace or connection.context.namespace:
-            body.setdefault("namespace", where)
-        response = connection.ask("POST", PLUGINS, write.query, body)
-        tell(response, output, f"plugin {body.get('name')}")
+    response = create_object(api, PLUGINS, body, namespace, write)
+    tell(response, output, f"plugin {body.get('name')}")
 
 
 def configure(
@@ -165,19 +157,12 @@ def configure(
     Example:
       fluxgate plugins configure limits --data '{requests: 120, window: 1m}'
     """  # noqa: D301 - click's mark of a paragraph to leave as it is
-    from fluxgate_cli.admin_client.api import connected  # noqa: PLC0415 - as above
-    from fluxgate_cli.admin_client.writes import Write, id_of, place_of, read_body, tell  # noqa: PLC0415
+    from fluxgate_cli.admin_client.writes import Write, one_object, read_body, tell  # noqa: PLC0415 - as above
 
     body = read_body(data, file)
     write = Write(reason, dry_run, wait, timeout, if_match=if_match)
-    with connected(api, place_of(plugin, namespace)) as connection:
-        public = id_of("Plugin", plugin, namespace or connection.context.namespace)
-        path = f"{PLUGINS}/{public}/config"
-        tell(
-            connection.ask("PUT", path, write.query, body, write.headers),
-            output,
-            f"plugin {plugin}",
-        )
+    with one_object(api, "Plugin", PLUGINS, plugin, namespace) as (connection, path):
+        tell(write.ask(connection, "PUT", f"{path}/config", body), output, f"plugin {plugin}")
 
 
 def delete(
@@ -198,6 +183,8 @@ def delete(
     Example:
       fluxgate plugins delete shop/partner-limits
     """  # noqa: D301 - click's mark of a paragraph to leave as it is
-    delete_one("Plugin", PLUGINS, plugin, namespace, output, api)(
-        reason, dry_run, wait, timeout, force, if_match
-    )
+    from fluxgate_cli.admin_client.writes import Write, one_object, tell  # noqa: PLC0415 - as above
+
+    write = Write(reason, dry_run, wait, timeout, force, if_match)
+    with one_object(api, "Plugin", PLUGINS, plugin, namespace) as (connection, path):
+        tell(write.ask(connection, "DELETE", path), output, f"plugin {plugin}", deleted=True)

@@ -102,8 +102,8 @@ class Objects:
         self._default_namespace = default_namespace
         self._proofs = Proofs(plane)
 
-    def list(self, principal: Principal, kind: str, query: Query) -> Listing:
-        """A page, from memory."""
+    async def list(self, principal: Principal, kind: str, query: Query) -> Listing:
+        """A page, from memory; but for the times of files that somebody wrote by hand."""
         require_read(principal, kind)
         known = self._proofs.known(principal, self._plane.statuses())
 
@@ -123,7 +123,8 @@ class Objects:
             namespace=query.namespace,
             wanted=wanted,
         )
-        return Listing(tuple(self._shown(each, known) for each in page.objects), page.after)
+        found = [await self._dated(self._shown(each, known)) for each in page.objects]
+        return Listing(tuple(found), page.after)
 
     def named(self, principal: Principal, ref: ObjectRef) -> Shown:
         """One object by its name, from memory. Raises ``NotFoundError``."""
@@ -217,12 +218,19 @@ class Objects:
         if found is None:
             return None
         shown = self._shown(found, self._proofs.known(principal, self._plane.statuses()))
-        return replace(shown, kept=outcome.document)
+        made = outcome.stored.created_at if outcome.stored is not None else ""
+        return replace(shown, created_at=shown.created_at or made, kept=outcome.document)
 
     def _shown(self, resource: Resource, known: Known) -> Shown:
         ref, metadata = ref_of(resource), resource.metadata
         created = metadata.creation_timestamp or metadata.annotations.get(CREATED_AT, "")
         return Shown(ref, public_id(ref), resource, created, known)
+
+    async def _dated(self, shown: Shown) -> Shown:
+        """With the time of the file, where an object has none of its own."""
+        if shown.created_at or shown.ref.source is not None:
+            return shown
+        return replace(await self._with_kept(shown), kept=None)
 
     async def _with_kept(self, shown: Shown) -> Shown:
         try:

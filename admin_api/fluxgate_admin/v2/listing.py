@@ -23,7 +23,7 @@ class ListCall(Call):
     namespace: str
     labels: Mapping[str, str]
 
-    def objects(self, kind: str, state: str = "") -> Listing:
+    async def objects(self, kind: str, state: str = "") -> Listing:
         """The page of one kind, of one ``state`` if it is given. Raises ``UnprocessableError``."""
         query = Query(
             after=read_cursor(self.after, kind),
@@ -32,7 +32,7 @@ class ListCall(Call):
             labels=self.labels,
             state=state,
         )
-        return self.api.objects.list(self.principal, kind, query)
+        return await self.api.objects.list(self.principal, kind, query)
 
 
 def listing(scope: str, asks: Asks | None = None) -> Any:  # noqa: ANN401 - what FastAPI takes for a parameter's default

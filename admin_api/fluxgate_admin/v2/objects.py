@@ -81,7 +81,7 @@ async def list_objects(
     call: ListCall = _LISTS,
 ) -> Response:
     """Objects of one kind with their documents; takes the read scope of the kind."""
-    found = call.objects(kind)
+    found = await call.objects(kind)
     shown = [shown_object(each, await _document(call, each)) for each in found.objects]
     return json_answer(shown_page(shown, found.cursor))
 

@@ -67,7 +67,7 @@ async def list_plugins(
     call: ListCall = _LISTS,
 ) -> Response:
     """Every plugin the caller sees, every type there is, and the order in which Envoy runs them."""
-    found = call.objects(KIND)
+    found = await call.objects(KIND)
     return json_answer(
         {
             **shown_page([shown_plugin(each) for each in found.objects], found.cursor),

@@ -73,7 +73,7 @@ async def list_routes(
     status: Annotated[StateWord | SkipJsonSchema[None], Query(description="Only these.")] = None,
 ) -> Response:
     """Every route the caller sees, with the health of what it sends to."""
-    found = call.objects(KIND, status or "")
+    found = await call.objects(KIND, status or "")
     return json_answer(shown_page([_shown(call, each) for each in found.objects], found.cursor))
 
 

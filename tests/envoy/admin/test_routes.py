@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -64,8 +65,12 @@ async def test_a_route_in_a_file_is_listed_with_its_id_and_the_health_of_its_ups
         "targets": [{"address": f"127.0.0.1:{echo.port}", "health": "NotChecked", "reasons": []}],
     }
     alone = await admin.call("GET", f"/v2/routes/{found['id']}")
-    assert alone.json() == found | {"created_at": alone.json()["created_at"]}
-    assert alone.json()["created_at"] is not None
+    assert alone.json() == found
+    modified = (admin.gateway.folder / "hand.yaml").stat().st_mtime
+    written = dt.datetime.fromtimestamp(int(modified), dt.UTC)
+    assert found["created_at"] == written.strftime("%Y-%m-%dT%H:%M:%SZ")
+    patched = await admin.call("PATCH", f"/v2/routes/{found['id']}", {"description": "dated"})
+    assert patched.json()["created_at"] is not None
 
 
 async def test_the_very_next_request_is_served(admin: AdminRun, body: dict[str, Any]) -> None:

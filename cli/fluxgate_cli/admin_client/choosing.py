@@ -11,7 +11,13 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from fluxgate_cli.admin_client.contexts import Context, Contexts, contexts_path, load_contexts
+from fluxgate_cli.admin_client.contexts import (
+    Context,
+    Contexts,
+    contexts_path,
+    first_problem,
+    load_contexts,
+)
 from fluxgate_cli.admin_client.secrets import SecretSource
 from fluxgate_cli.errors import UsageError
 
@@ -45,14 +51,7 @@ def chosen_context(name: str | None, environ: Mapping[str, str] = os.environ) ->
         fields["server"] = server
     if ca_file := environ.get(CA_VARIABLE):
         fields["ca_file"] = Path(ca_file)
-    try:
-        context = Context.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "context"
-        raise UsageError(f"{place}: {first['msg']}") from None
-    check_server(context)
-    return context
+    return checked_context(fields)
 
 
 def explicitly_chosen(name: str | None, environ: Mapping[str, str] = os.environ) -> bool:
@@ -93,7 +92,17 @@ def _credential(environ: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
-def check_server(context: Context) -> None:
+def checked_context(fields: Mapping[str, Any]) -> Context:
+    """A context that may be used. Raises :class:`UsageError`, without the secrets in ``fields``."""
+    try:
+        context = Context.model_validate(fields)
+    except ValidationError as error:
+        raise UsageError(first_problem(error, "context")) from None
+    _check_server(context)
+    return context
+
+
+def _check_server(context: Context) -> None:
     """Refuse to send a credential where everybody on the way could read it."""
     parts = urlsplit(context.server)
     if parts.scheme == "https" or context.allow_http or _is_loopback(parts.hostname or ""):

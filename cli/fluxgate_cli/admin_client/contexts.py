@@ -85,14 +85,21 @@ def load_contexts(path: Path) -> Contexts:
     except yaml.YAMLError:
         raise UsageError(f"the contexts in {path} are not YAML") from None
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{path}: {place}: {first['msg']}") from None
+        raise UsageError(f"{path}: {first_problem(error, 'contexts')}") from None
     if mode & 0o077 and any(each.holds_secrets for each in found.contexts.values()):
         raise UsageError(
             f"{path} holds secrets, and others may read it (mode {mode:o})", f"chmod 600 {path}"
         )
     return found
+
+
+def first_problem(error: ValidationError, whole: str) -> str:
+    """The first thing wrong and its place, without the value, which may be a secret.
+
+    ``whole`` is the place where the fields are right by themselves, and not together.
+    """
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or whole}: {first['msg']}"
 
 
 def save_contexts(path: Path, contexts: Contexts) -> None:

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
 from fluxgate_cli import options
-from fluxgate_cli.admin_client.choosing import check_server
+from fluxgate_cli.admin_client.choosing import checked_context
 from fluxgate_cli.admin_client.completion import complete_context
 from fluxgate_cli.admin_client.contexts import (
     Context,
@@ -175,23 +174,11 @@ def set_(
     fields |= {key: each for key, each in (plain | sources).items() if each is not None}
     if "server" not in fields:
         raise UsageError(f"the context {name} needs a server", "Give --server URL.")
-    context = _checked(fields)
+    context = checked_context(fields)
     contexts = {**known.contexts, name: context}
     current = name if is_current or known.current is None else known.current
     save_contexts(path, Contexts(current=current, contexts=contexts))
     say(f"{name} is {'changed' if before else 'there'}, in {path}")
-
-
-def _checked(fields: dict[str, Any]) -> Context:
-    try:
-        context = Context.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise UsageError(
-            f"{'.'.join(map(str, first['loc'])) or 'context'}: {first['msg']}"
-        ) from None
-    check_server(context)
-    return context
 
 
 def _source(

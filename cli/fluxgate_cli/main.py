@@ -12,6 +12,7 @@ from fluxgate_cli.commands import (
     admin,
     api_keys,
     apply,
+    audit,
     bootstrap,
     config,
     context,
@@ -80,6 +81,7 @@ def create_app() -> typer.Typer:
     app.add_typer(plugins.create_app(), name="plugins")
     app.add_typer(config.create_app(), name="config")
     app.add_typer(history.create_app(), name="history")
+    app.add_typer(audit.create_app(), name="audit")
     app.add_typer(nodes.create_app(), name="nodes")
     app.add_typer(import_.create_app(), name="import")
     return app

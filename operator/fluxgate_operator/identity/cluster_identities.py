@@ -50,9 +50,14 @@ _SCOPES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "apikeys:write": ("apikeys", _WRITES),
     "tenants:read": ("tenants", _LIST),
     "tenants:write": ("tenants", _WRITES),
+    "audit:read": ("auditrecords", _LIST),
 }
-"""By scope: the resource of ``gateway.fluxgate.io``, and the verbs that all have to be allowed for it."""
-_READS = frozenset(scope for scope in _SCOPES if scope.endswith(":read"))
+"""By scope: the resource of ``gateway.fluxgate.io``, and the verbs that all have to be allowed for it.
+
+``auditrecords`` are no objects of the cluster's: the name is there to be granted. Addresses and names of callers
+are not for everybody who may list routes.
+"""
+_READS = frozenset(scope for scope in _SCOPES if scope.endswith(":read")) - {"audit:read"}
 _HISTORY = "history:read"
 """History tells of every kind: it takes the right to read each."""
 

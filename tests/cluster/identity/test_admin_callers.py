@@ -128,6 +128,22 @@ async def test_it_acts_in_its_own_namespace(world: World) -> None:
     assert answer.json()["namespaces"] == [world.namespace]
 
 
+async def test_the_log_of_calls_has_a_resource_of_its_own_that_objects_do_not_give(
+    world: World,
+) -> None:
+    kinds = ("routes", "plugins", "backends", "upstreams", "gatewayconfigs", "apikeys", "tenants")
+    reader = world.account("reader", *((each, ("list",)) for each in kinds))
+    assert "history:read" in await world.scopes(reader)
+    refused = await world.api.call(reader, "GET", "/v2/audit")
+    assert (refused.status_code, refused.json().get("scope")) == (403, "audit:read")
+    auditor = world.account("auditor", ("auditrecords", ("list",)))
+    assert await world.scopes(auditor) == {"audit:read"}
+    assert (await world.api.call(auditor, "GET", "/v2/audit")).status_code == 200
+    everywhere = {"x-fluxgate-namespace": "*"}
+    refused = await world.api.call(auditor, "GET", "/v2/audit", headers=everywhere)
+    assert refused.status_code == 403
+
+
 async def test_half_the_right_to_write_is_none(world: World) -> None:
     token = world.account("ci", ("routes", ("list", "create", "update")))
     found = await world.scopes(token)
@@ -159,7 +175,7 @@ async def test_a_namespace_that_is_not_there_answers_as_one_that_is_closed(world
 async def test_all_namespaces_take_a_right_in_the_whole_cluster(world: World) -> None:
     token = world.account("ci", ("*", ("*",)))
     found = await world.scopes(token)
-    assert {"routes:write", "configs:admin", "nodes:read"} <= found
+    assert {"routes:write", "configs:admin", "nodes:read", "history:read", "audit:read"} <= found
     assert not {"keys:write", "keys:read", "tenants:admin"} & found
     assert await world.scopes(token, "*") == set()
 
@@ -290,7 +306,7 @@ async def test_another_namespace_costs_one_question(counted: Counted) -> None:
 async def test_one_caller_asks_the_api_server_once_in_a_while(counted: Counted) -> None:
     token = counted.world.account("ci", ("routes", ("list",)))
     assert await counted.get(token, "/v2/auth/whoami") == 200
-    assert counted.port.since() == (1, 29)  # who asks for everything: all at once, then each right
+    assert counted.port.since() == (1, 30)  # who asks for everything: all at once, then each right
     for _ in range(5):
         assert await counted.get(token, "/v2/auth/whoami") == 200
         assert await counted.get(token) == 200

@@ -351,6 +351,38 @@ def test_history_shows_a_change_and_takes_it_back(
     assert here("history", "get", 10**9).code == ExitCode.REFUSED
 
 
+def test_the_log_of_calls_is_listed_newest_first_by_what_is_asked_for(
+    admin: AdminCli, here: Fluxgate
+) -> None:
+    path = "/v2/objects/Route/default/nobody"
+    refused = here("request", "GET", path, "-i")
+    id_ = next(
+        line.partition(": ")[2]
+        for line in refused.out.splitlines()
+        if line.lower().startswith("x-request-id: ")
+    )
+    (told,) = parsed(here("audit", "list", "--request-id", id_, "-o", "json").out)
+    assert (told["path"], told["status"], told["error"]) == (path, 404, "not_found")
+    again = yaml.safe_load(here("audit", "list", "--request-id", id_, "-o", "yaml").out)
+    assert again == [told]
+    shown = here("audit", "list", "--path", path, "--outcome", "refused", "--limit", 1)
+    head, row = shown.out.splitlines()
+    assert head.split() == [
+        *("AT", "PRINCIPAL", "ADDRESS", "METHOD", "PATH", "STATUS", "ERROR", "REQUEST")
+    ]
+    assert row.split() == [
+        *(told["at"], *told["principal"].split(), "127.0.0.1", "GET", path, "404", "not_found", id_)
+    ]
+    newest = parsed(here("audit", "list", "--method", "get", "--limit", 3, "-o", "json").out)
+    assert [each["path"] for each in newest] == ["/v2/audit"] * 3
+    span = ("--since", told["at"], "--until", told["at"])
+    assert parsed(here("audit", "list", *span, "-o", "json").out) == []
+    assert here("audit", "list", "--status", "4xx", "--principal", told["principal_id"]).code == 0
+    assert here("audit", "list", "--since", "yesterday").code == ExitCode.INVALID
+    wrong = admin.fluxgate("audit", "list", FLUXGATE_KEY="sk_live_wrong")
+    assert wrong.code == ExitCode.REFUSED
+
+
 def test_plugins_are_made_configured_and_deleted(here: Fluxgate) -> None:
     body = "{name: limits, type: rate_limit, config: {requests: 60, window: 1m}}"
     made = here("plugins", "create", "--data", body)

@@ -86,6 +86,25 @@ async def test_when_the_last_key_is_gone_there_can_be_a_first_one_again(api: Api
     assert (await api.call(again, "GET", "/v2/things")).status_code == 200
 
 
+async def test_who_was_locked_out_gets_in_again_by_the_first_key_of_another_organisation(
+    api: Api, admin: Signing
+) -> None:
+    keeper, _ = await api.new_key(admin, scopes=["keys:write"])
+    (own,) = [
+        each["id"]
+        for each in (await api.call(keeper, "GET", "/v2/auth/keys")).json()["data"]
+        if each["scopes"] == ["*"]
+    ]
+    assert (await api.call(keeper, "DELETE", f"/v2/auth/keys/{own}")).status_code == 204
+    assert (await api.call(admin, "GET", "/v2/auth/whoami")).status_code == 401
+    with pytest.raises(ConflictError, match="has an active key"):
+        await bootstrap(api.access.keys)
+    rescue = Signing.of(await bootstrap(api.access.keys, organisation="rescue"))
+    again, made = await api.new_key(rescue, scopes=["*"], organisation="default")
+    assert made["organisation"] == "default"
+    assert (await api.call(again, "GET", "/v2/auth/whoami")).status_code == 200
+
+
 async def test_of_many_who_bootstrap_at_once_one_gets_the_key(database: Database) -> None:
     async with auth_api(database) as api:
         tries = await asyncio.gather(
@@ -274,6 +293,41 @@ async def test_nobody_takes_over_a_key_that_may_more(api: Api, admin: Signing) -
         keeper, "PATCH", f"/v2/auth/keys/{strong['id']}", {"allowed_addresses": ["0.0.0.0/0"]}
     )
     assert (rotated.status_code, opened.status_code) == (403, 403)
+    # and what there was goes on as it was
+    everything = {"namespaces": ["shop"], "scopes": ["keys:write", "routes:write"]}
+    keeper_there, _ = await api.new_key(admin, **everything)
+    _, wider = await api.new_key(admin, scopes=["routes:write"])
+    hidden = await api.call(keeper_there, "POST", f"/v2/auth/keys/{wider['id']}/rotate")
+    assert hidden.status_code == 404
+    for answer in (rotated, opened, hidden):
+        assert not {"key", "signing_secret"} & answer.json().keys()
+    shown = (await api.call(admin, "GET", f"/v2/auth/keys/{strong['id']}")).json()
+    assert shown["status"] == "active"
+    assert shown["allowed_addresses"] == strong["allowed_addresses"]
+
+
+@pytest.mark.parametrize("kind", ["service-accounts", "clients"])
+async def test_nobody_takes_over_an_account_that_may_more(
+    api: Api, admin: Signing, kind: str
+) -> None:
+    keeper, _ = await api.new_key(admin, scopes=["keys:write"])
+    asked = {"name": "test", "scopes": ["routes:read"]}
+    made = (await api.call(admin, "POST", f"/v2/auth/{kind}", asked)).json()
+    answer = await api.call(keeper, "POST", f"/v2/auth/{kind}/{made['id']}/rotate")
+    assert (answer.status_code, answer.json()["scope"]) == (403, "routes:read")
+    assert "client_secret" not in answer.json()
+    assert (await api.ask_token(made)).status_code == 200
+
+
+async def test_whoever_keeps_keys_ends_any_it_sees_also_one_that_may_more(
+    api: Api, admin: Signing
+) -> None:
+    """A key that leaked is ended by who is at hand; nobody gains a right by it."""
+    keeper, _ = await api.new_key(admin, scopes=["keys:write"])
+    strong, made = await api.new_key(admin, scopes=["routes:write"])
+    answer = await api.call(keeper, "DELETE", f"/v2/auth/keys/{made['id']}")
+    assert answer.status_code == 204, answer.text
+    assert (await api.call(strong, "GET", "/v2/auth/whoami")).status_code == 401
 
 
 async def test_what_another_organisation_has_does_not_exist(api: Api, admin: Signing) -> None:

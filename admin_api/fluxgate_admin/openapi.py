@@ -52,7 +52,7 @@ def describe(app: FastAPI) -> None:
             app.openapi_schema = _document(app)
         return app.openapi_schema
 
-    app.openapi = document  # type: ignore[method-assign]
+    app.openapi = document  # type: ignore[method-assign]  # as FastAPI wants it extended
 
 
 def _document(app: FastAPI) -> dict[str, Any]:

@@ -22,7 +22,7 @@ class LimitSettings:
 
 @dataclass(frozen=True, slots=True)
 class RetentionSettings:
-    """How long rows are kept, in days; 0 keeps them for ever."""
+    """How long rows are kept, in days or hours as the names say; 0 days are for ever."""
 
     history_days: int = 0
     audit_days: int = 365
@@ -50,7 +50,8 @@ class AdminSettings:
     encrypts, all decrypt. Without one nothing starts. ``issuer`` is the public URL of the API, that of the
     tokens it issues. ``trusted_proxies`` are CIDRs whose X-Forwarded-For is believed. ``key_prefix`` is
     ``sk_live_`` or ``sk_test_``. Seconds: ``wait`` is how long a write waits for its proof when it is asked
-    to and names no time, ``wait_limit`` the most it may name.
+    to and names no time, ``wait_limit`` the most it may name, ``trial_seconds`` how long a dry run may take,
+    ``token_seconds`` how long a token is valid. Bodies larger than ``max_body_bytes`` are not read.
     """
 
     database: str

@@ -17,7 +17,8 @@ from fluxgate_admin.errors import AdminError, UnprocessableError
 from fluxgate_admin.principal import Principal
 from fluxgate_admin.use_cases.batch_items import Entry
 from fluxgate_admin.use_cases.batch_order import in_ranks
-from fluxgate_admin.use_cases.changes import MOST_PROBLEMS, Changes, refusal
+from fluxgate_admin.use_cases.change_refusals import MOST_PROBLEMS, unservable
+from fluxgate_admin.use_cases.changes import Changes
 from fluxgate_admin.use_cases.drafts import Problem, Report, WriteOptions
 from fluxgate_admin.use_cases.pointers import pointer
 from fluxgate_admin.use_cases.trials import Trials
@@ -86,7 +87,7 @@ class BatchTrial:
             report = await search.ask(left)
             named = _blamed(left, report)
             for each, problems in named:
-                each.error = refusal(problems)
+                each.error = unservable(problems)
             if not named and not _unserved(report, options):
                 _warn(left, report)
                 return report
@@ -137,7 +138,7 @@ async def _first_at_fault(
             return entries[low:high]
         else:
             low, search.good, search.report = middle, list(entries[:middle]), found
-    entries[low].error = refusal(bad)
+    entries[low].error = unservable(bad)
     return ()
 
 
@@ -167,7 +168,7 @@ def _give_up(search: _Search, entries: Sequence[Entry], suspects: Sequence[Entry
 def _not_told_apart(count: int, problems: tuple[Problem, ...]) -> UnprocessableError:
     return UnprocessableError(
         f"One of {count} objects of this batch is at fault, and which one was not found within the trials that "
-        f"a batch may take; send fewer of them together. What is wrong: {refusal(problems).message}",
+        f"a batch may take; send fewer of them together. What is wrong: {unservable(problems).message}",
         [each.as_json() for each in problems[:MOST_PROBLEMS]],
         error="not_told_apart",
     )

@@ -1,7 +1,7 @@
 """The way of every write, in one place, for every surface.
 
-authorise -> namespace -> build -> If-Match -> equal -> turn -> references -> dry run -> announce -> write -> record
--> seen -> proof
+authorise -> namespace -> read -> If-Match -> build -> check -> equal -> turn -> references -> trial -> announce -> write
+-> record -> seen -> proof; a dry run ends with the trial, and waits for nobody's turn
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from fluxgate.ports import ControlPlane, Pending, ResourceClient, Stored
 from fluxgate.ports.resources import Document
 from fluxgate.resources import ObjectRef
 from fluxgate_admin.errors import (
-    AdminError,
     ConflictError,
     NotFoundError,
     PreconditionFailedError,
     UnprocessableError,
 )
 from fluxgate_admin.principal import Principal
+from fluxgate_admin.use_cases.change_refusals import exists, in_use, missed, unservable
 from fluxgate_admin.use_cases.claims import Claims
 from fluxgate_admin.use_cases.documents import equal, etag_of_document, parse, read
-from fluxgate_admin.use_cases.drafts import Draft, Outcome, Problem, Report, WriteOptions
+from fluxgate_admin.use_cases.drafts import Draft, Outcome, Report, WriteOptions
 from fluxgate_admin.use_cases.failures import invalid_document, moved, refusals
 from fluxgate_admin.use_cases.policy_configs import check_configs
 from fluxgate_admin.use_cases.ports import RevisionChange
@@ -45,9 +45,6 @@ from fluxgate_admin.use_cases.writer import Writer, Written
 
 ATTEMPTS = 8
 """How often a write that raced with another one is made again on top of it."""
-MOST_PROBLEMS = 100
-"""More are counted, and not told."""
-_SHOWN = 20
 
 Edit = Callable[[Document | None], Draft]
 """From the document that is there (None: no object) to what it shall be."""
@@ -201,7 +198,7 @@ class Changes:
                 raise NotFoundError(f"There is no {ref}.") from None
             return None
         if must is Must.BE_ABSENT and not repeatable:
-            raise _exists(ref)
+            raise exists(ref)
         return current
 
     def _check_precondition(
@@ -227,7 +224,7 @@ class Changes:
             return False
         same = equal(current.document, draft.document)
         if must is Must.BE_ABSENT and not same:
-            raise _exists(draft.ref)
+            raise exists(draft.ref)
         return same
 
     async def _unchanged(
@@ -247,9 +244,9 @@ class Changes:
             self.refuse_in_use(principal, draft.ref)
         report = await self._trials.run(principal, (draft,))
         if report.fatal and draft.document is not None:
-            raise refusal(report.fatal)
+            raise unservable(report.fatal)
         if report.fatal and not options.force:
-            raise _missed(draft.ref, report.fatal)
+            raise missed(draft.ref, report.fatal)
         return report
 
     def refuse_in_use(
@@ -262,7 +259,7 @@ class Changes:
             if principal.sees(user.namespace) and user not in leaving
         ]
         if users:
-            raise _in_use(ref, users)
+            raise in_use(ref, users)
 
     def _gone(self, ref: ObjectRef, current: Stored | None) -> NotFoundError:
         if current is not None:
@@ -298,38 +295,6 @@ class Changes:
         seconds = options.seconds if options.wait else self._seen_seconds
         revision = await self._plane.seen(pending, seconds)
         return Seen(revision, max(0.0, deadline - clock()) if options.wait else 0.0)
-
-
-def refusal(problems: tuple[Problem, ...]) -> UnprocessableError:
-    """The refusal of a change that would not be served as written."""
-    first = problems[0]
-    where = f"{first.pointer}: " if first.pointer else ""
-    whose = f"{first.subject}: " if first.subject else ""
-    more = f" ({len(problems) - 1} more in problems)" if len(problems) > 1 else ""
-    return UnprocessableError(
-        f"{whose}{where}{first.message}{more}",
-        [each.as_json() for each in problems[:MOST_PROBLEMS]],
-    )
-
-
-def _missed(ref: ObjectRef, problems: tuple[Problem, ...]) -> AdminError:
-    """The refusal of a deletion that would leave others unserved."""
-    users = sorted({str(each.subject) for each in problems if each.subject is not None})
-    return _in_use(ref, users) if users else refusal(problems)
-
-
-def _in_use(ref: ObjectRef, users: list[str]) -> ConflictError:
-    more = f" and {len(users) - _SHOWN} more" if len(users) > _SHOWN else ""
-    return ConflictError(
-        f"{ref} is used by {', '.join(users[:_SHOWN])}{more}. Change them first, or delete it all "
-        "the same with force=true.",
-        error="in_use",
-        details={"used_by": users[:MOST_PROBLEMS]},
-    )
-
-
-def _exists(ref: ObjectRef) -> ConflictError:
-    return ConflictError(f"{ref} exists already.", error="already_exists")
 
 
 def _kind_of(current: Stored | None, draft: Draft) -> RevisionChange:

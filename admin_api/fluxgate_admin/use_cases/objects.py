@@ -8,7 +8,7 @@ from typing import Any
 
 from fluxgate.api.canonical import OURS
 from fluxgate.api.v1alpha1 import Resource
-from fluxgate.errors import ResourceClientError
+from fluxgate.errors import ResourceClientError, ResourceError, ResourceNotFoundError
 from fluxgate.ports import ControlPlane, ResourceClient
 from fluxgate.ports.resources import Document
 from fluxgate.resources import ObjectRef, ref_of
@@ -19,12 +19,15 @@ from fluxgate_admin.use_cases.catalogue import Catalogue
 from fluxgate_admin.use_cases.changes import Changes, Must
 from fluxgate_admin.use_cases.cursors import cursor_of
 from fluxgate_admin.use_cases.documents import (
+    document_of,
     etag_of,
     etag_of_document,
     new_document,
+    parse,
     ref_of_document,
 )
 from fluxgate_admin.use_cases.drafts import Draft, Outcome, WriteOptions
+from fluxgate_admin.use_cases.failures import refusals
 from fluxgate_admin.use_cases.pointers import Pointers
 from fluxgate_admin.use_cases.proof import Known, Proofs
 from fluxgate_admin.use_cases.scopes import require_read
@@ -231,6 +234,17 @@ class Objects:
         if shown.created_at or shown.ref.source is not None:
             return shown
         return replace(await self._with_kept(shown), kept=None)
+
+    async def document(self, shown: Shown) -> Document:
+        """What was written; of a gateway as it is kept, since it may be served with another port than it says."""
+        if shown.ref.kind == "GatewayConfig":
+            with refusals():
+                try:
+                    kept = await self._resources.get(shown.ref)
+                    return document_of(parse(kept.document))
+                except (ResourceNotFoundError, ResourceError):
+                    pass  # it is being changed at this very moment: what is in memory is as true
+        return document_of(shown.resource)
 
     async def _with_kept(self, shown: Shown) -> Shown:
         try:

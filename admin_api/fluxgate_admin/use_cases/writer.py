@@ -108,12 +108,7 @@ class Writer:
         except UnavailableError as error:
             # they are written and announced: the recorder completes them when the database is back
             for intent, _ in writes:
-                self._log.warning(
-                    "a change is made and not yet recorded",
-                    subject=str(intent.ref),
-                    request_id=intent.request_id,
-                    error=error.message,
-                )
+                self._warn("a change is made and not yet recorded", intent, error)
             return {}
         pairs = zip(writes, revisions, strict=True)
         return {intent.id: found.number for (intent, _), found in pairs if found is not None}
@@ -146,12 +141,7 @@ class Writer:
             revision = await self._history.finish(intent.id, stored)
         except UnavailableError as error:
             # it is written and announced: the recorder completes it when the database is back
-            self._log.warning(
-                "a change is made and not yet recorded",
-                subject=str(intent.ref),
-                request_id=intent.request_id,
-                error=error.message,
-            )
+            self._warn("a change is made and not yet recorded", intent, error)
             return None
         return revision.number if revision is not None else None
 
@@ -159,12 +149,12 @@ class Writer:
         try:
             await self._history.abandon(intent.id)
         except UnavailableError as error:
-            self._log.warning(
-                "a change that was not made stays announced",
-                subject=str(intent.ref),
-                request_id=intent.request_id,
-                error=error.message,
-            )
+            self._warn("a change that was not made stays announced", intent, error)
+
+    def _warn(self, what: str, intent: Intent, error: UnavailableError) -> None:
+        self._log.warning(
+            what, subject=str(intent.ref), request_id=intent.request_id, error=error.message
+        )
 
 
 def _may_be_made(error: Failure) -> bool:

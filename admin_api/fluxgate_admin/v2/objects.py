@@ -12,9 +12,6 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
-from fluxgate.errors import ResourceError, ResourceNotFoundError
-from fluxgate.ports import ResourceClient
-from fluxgate.ports.resources import Document
 from fluxgate.resources import ObjectRef
 from fluxgate_admin.auth.scopes import ANY
 from fluxgate_admin.errors import UnprocessableError
@@ -24,9 +21,7 @@ from fluxgate_admin.http.etags import quoted
 from fluxgate_admin.http.json_body import JsonRoute
 from fluxgate_admin.ids import public_id
 from fluxgate_admin.use_cases.batch_items import Item
-from fluxgate_admin.use_cases.documents import document_of, etag_of_document, parse
-from fluxgate_admin.use_cases.failures import refusals
-from fluxgate_admin.use_cases.objects import Shown
+from fluxgate_admin.use_cases.documents import etag_of_document
 from fluxgate_admin.use_cases.pointers import Pointers
 from fluxgate_admin.use_cases.ports import RevisionChange
 from fluxgate_admin.use_cases.proof import SyncStatus
@@ -82,7 +77,7 @@ async def list_objects(
 ) -> Response:
     """Objects of one kind with their documents; takes the read scope of the kind."""
     found = await call.objects(kind)
-    shown = [shown_object(each, await _document(call, each)) for each in found.objects]
+    shown = [shown_object(each, await call.api.objects.document(each)) for each in found.objects]
     return json_answer(shown_page(shown, found.cursor))
 
 
@@ -133,7 +128,7 @@ async def get_object(
 ) -> Response:
     """One object with its document; takes the read scope of the kind."""
     shown = call.api.objects.named(call.principal, ObjectRef(kind, namespace, name))
-    document = await _document(call, shown)
+    document = await call.api.objects.document(shown)
     headers = {"etag": quoted(etag_of_document(document))}
     return json_answer(shown_object(shown, document), headers=headers)
 
@@ -197,18 +192,6 @@ async def delete_object(
     """Delete an object; takes the write scope of the kind."""
     ref = ObjectRef(kind, namespace, name)
     return await delete(call, ref, public_id(ref), force=force)
-
-
-async def _document(call: Call, shown: Shown) -> Document:
-    """What was written; that of a gateway as it is kept, since it may be served with another port than it says."""
-    if shown.ref.kind == "GatewayConfig":
-        resources: ResourceClient = call.request.app.state.deps.resources
-        with refusals():
-            try:
-                return document_of(parse((await resources.get(shown.ref)).document))
-            except (ResourceNotFoundError, ResourceError):
-                pass  # it is being changed at this very moment: what is in memory is as true
-    return document_of(shown.resource)
 
 
 def _item(item: PutItem | DeleteItem) -> Item:

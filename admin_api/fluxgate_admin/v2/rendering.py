@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from fluxgate.ports import EnvoyChange
 from fluxgate.resources import ObjectRef
 from fluxgate.status import Condition
 from fluxgate_admin.http.answers import json_answer
@@ -93,7 +94,7 @@ def shown_trial(report: Report) -> dict[str, Any]:
     }
 
 
-def _change(each: Any) -> dict[str, str]:  # noqa: ANN401 - an EnvoyChange
+def _change(each: EnvoyChange) -> dict[str, str]:
     return {"gateway": each.gateway, "type": each.type, "name": each.name, "change": each.change}
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 from pydantic.fields import FieldInfo
@@ -98,11 +98,9 @@ def _body_type(annotation: Any) -> Any:  # noqa: ANN401 - a type
     if origin in (Union, types.UnionType):
         return Union[tuple(map(_body_type, arguments))]  # noqa: UP007 - made at run time
     if origin is tuple:
-        return list[_body_type(arguments[0])]  # type: ignore[misc]
+        return list[_body_type(arguments[0])]  # type: ignore[misc]  # made at run time
     if origin is dict:
-        return dict[tuple(map(_body_type, arguments))]  # type: ignore[misc]
-    if origin is Literal:
-        return annotation
+        return dict[tuple(map(_body_type, arguments))]  # type: ignore[misc]  # made at run time
     return annotation
 
 

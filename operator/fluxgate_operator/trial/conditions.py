@@ -15,7 +15,7 @@ _GOOD = frozenset({Reason.ACCEPTED, Reason.RESOLVED_REFS, Reason.PROGRAMMED, Rea
 _ONLY_TOLD = frozenset({Reason.PARTIALLY_ACCEPTED, Reason.DISABLED})
 """Worth reading, no reason to refuse: a field without effect, an object switched off on purpose."""
 _TAKEN = re.compile(
-    r"^spec\.matches\[\d+\]: (?P<claim>.+) is already claimed by (?P<by>.+?), which is "
+    r"^spec\.matches\[\d+\]: (?P<claim>.+) is already claimed by (?P<by>.+?), which "
 )
 
 

@@ -28,7 +28,6 @@ from fluxgate.errors import (
 )
 from fluxgate.resources import ObjectRef, ResourceStore
 from fluxgate_operator.providers.directory import DirectoryProvider
-from fluxgate_operator.providers.scan import Tree, scan
 from fluxgate_operator.resource_clients import folder_writer
 from fluxgate_operator.resource_clients.directory import DirectoryResources
 
@@ -106,24 +105,6 @@ async def test_a_new_object_gets_a_file_of_its_own(client: DirectoryResources, f
     )
     assert made.created_at == "2024-05-06T12:00:00Z"
     assert made.manager == "file:backends/team-a.orders.yaml"
-
-
-async def test_the_first_object_of_a_kind_costs_a_look_at_its_own_folder_alone(
-    client: DirectoryResources, folder: Path, monkeypatch: pytest.MonkeyPatch
-):
-    (folder / "shop.yaml").write_text(SHOP)
-    assert await client.get(ref("first"))
-    looked: list[Path] = []
-
-    def scanned(root: Path) -> Tree:
-        looked.append(root)
-        return scan(root)
-
-    monkeypatch.setattr("fluxgate_operator.resource_clients.folder_index.scan", scanned)
-    await client.create(backend("orders"))
-
-    assert await client.get(ref("orders"))
-    assert set(looked) == {folder / "backends"}
 
 
 async def test_the_time_it_was_made_outlives_every_change(client: DirectoryResources, folder: Path):

@@ -161,6 +161,14 @@ async def test_five_of_500_take_ten_trials_each() -> None:
     assert len(runner.sizes) <= 51
 
 
+async def test_what_is_known_to_be_good_is_not_searched_again() -> None:
+    culprits = ["b495", "b496", "b497", "b498", "b499"]
+    runner, batch = Runner(*culprits), entries(MANY)
+    await tried(runner, batch)
+    assert errors(batch) == {"unprocessable": culprits}
+    assert len(runner.sizes) <= 20
+
+
 async def test_500_at_fault_take_no_more_trials_than_a_batch_may() -> None:
     runner, batch = Runner(*MANY.split()), entries(MANY)
     await tried(runner, batch)

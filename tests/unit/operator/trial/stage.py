@@ -123,3 +123,11 @@ def route(name: str, path: str = "", to: str = "http://127.0.0.1:9000", **spec: 
 def backend(name: str, url: str = "http://127.0.0.1:9000") -> Document:
     """A Backend for a URL."""
     return made("Backend", name, url=url)
+
+
+def changes(trial: Trial) -> dict[str, str]:
+    """What is different of routes and of Envoy's resources."""
+    return {
+        f"{each.type} {each.name}": each.change
+        for each in (*trial.difference.routes, *trial.difference.envoy)
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
@@ -44,6 +45,14 @@ class Access:
     async def seal_anew(self) -> int:
         """Before serving: every secret opens, and is sealed with the first master key; how many were not."""
         return await upkeep.seal_anew(self.database, self.box)
+
+    async def rewrap(self, advance: Callable[[int], None] = lambda _: None) -> upkeep.Rewrapped:
+        """Seal everything with the first master key; see ``upkeep.rewrap``."""
+        return await upkeep.rewrap(self.database, self.box, advance)
+
+    async def sealed_rows(self) -> int:
+        """How many rows :meth:`rewrap` looks at."""
+        return await upkeep.sealed_rows(self.database)
 
     async def forget_expired(self) -> int:
         """To be called now and then: used nonces and expired tokens go; how many."""

@@ -48,6 +48,15 @@ class Signer:
     key: rsa.RSAPrivateKey
 
 
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """The key that comes next, from when it signs, and which keys were revoked for it."""
+
+    kid: str
+    signs_from: dt.datetime
+    revoked: tuple[str, ...]
+
+
 class SigningKeys:
     """Makes, hands out and forgets keys; ``periods.linger`` is longer than a token lives."""
 
@@ -76,6 +85,28 @@ class SigningKeys:
             key = await asyncio.to_thread(_load, pem)
             self._opened = {row.id: key}
         return Signer(row.id, key)
+
+    async def replace(self, *, revoke: bool) -> Replacement:
+        """Another key than the one that signs now, before its time.
+
+        Announced, it stands in the JWKS for a day before it signs; one that is announced already is that other
+        key. With ``revoke`` it signs at once, and all others are gone: nothing they signed is taken any more,
+        from the next call on and by every replica, as each looks its key up in the database.
+        """
+        kid = f"sig_{secrets.token_hex(8)}"
+        pem, public = await asyncio.to_thread(_generate, kid)
+        async with self._database.writing(_LOCK) as session:
+            rows = list(await session.scalars(_EVERY))
+            if not revoke and rows and rows[-1] is not self._signing(rows):
+                return Replacement(rows[-1].id, rows[-1].created_at + self._periods.announce, ())
+            now = self._clock()
+            session.add(self._row(kid, pem, public, now))
+            gone = rows if revoke else self._done(rows)
+            await session.execute(
+                delete(AdminSigningKey).where(AdminSigningKey.id.in_([each.id for each in gone]))
+            )
+        signs_from = now + self._periods.announce if rows and not revoke else now
+        return Replacement(kid, signs_from, tuple(each.id for each in rows) if revoke else ())
 
     async def public_keys(self) -> Sequence[dict[str, str]]:
         """Every key a token may be signed with now or soon, as JWKs (RFC 7517), oldest first."""
@@ -116,18 +147,23 @@ class SigningKeys:
             rows = list(await session.scalars(_EVERY))
             if not self._due(rows):
                 return rows
-            row = AdminSigningKey(
-                id=kid,
-                public_key=public,
-                private_key=self._box.seal(pem, about_private_key(kid)),
-                created_at=self._clock(),
-            )
+            row = self._row(kid, pem, public, self._clock())
             session.add(row)
             gone = self._done(rows)
             await session.execute(
                 delete(AdminSigningKey).where(AdminSigningKey.id.in_([each.id for each in gone]))
             )
             return [each for each in rows if each not in gone] + [row]
+
+    def _row(
+        self, kid: str, pem: SecretBytes, public: dict[str, str], now: dt.datetime
+    ) -> AdminSigningKey:
+        return AdminSigningKey(
+            id=kid,
+            public_key=public,
+            private_key=self._box.seal(pem, about_private_key(kid)),
+            created_at=now,
+        )
 
     def _done(self, rows: Sequence[AdminSigningKey]) -> list[AdminSigningKey]:
         """Keys whose successor has signed for longer than a token lives."""

@@ -85,12 +85,12 @@ class SqlIdempotency:
             "headers": dict(answer.headers),
             "body": b64encode(answer.body).decode(),
         }
-        return self._box.seal(SecretBytes(json.dumps(told).encode()), _about(row_id))
+        return self._box.seal(SecretBytes(json.dumps(told).encode()), about_answer(row_id))
 
     def _open(self, row_id: str, sealed: str) -> Remembered | None:
         """None when the master key it was sealed with is gone: then nobody can know the answer any more."""
         try:
-            told = json.loads(self._box.unseal(sealed, _about(row_id)).reveal())
+            told = json.loads(self._box.unseal(sealed, about_answer(row_id)).reveal())
         except SecretBoxError:
             return None
         return Remembered(
@@ -107,7 +107,8 @@ def _id(principal: str, key: str) -> str:
     ).hexdigest()
 
 
-def _about(row_id: str) -> str:
+def about_answer(row_id: str) -> str:
+    """What the answer of a row is sealed for."""
     return f"idempotency/{row_id}"
 
 

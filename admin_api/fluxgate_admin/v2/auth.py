@@ -12,7 +12,7 @@ from fluxgate_admin.errors import InvalidRequestError
 from fluxgate_admin.http.authentication import access_of, presented_by, require
 from fluxgate_admin.http.entrance import attempt_of
 from fluxgate_admin.http.json_body import JsonRoute
-from fluxgate_admin.v2 import accounts, keys
+from fluxgate_admin.v2 import accounts, keys, signing_keys
 from fluxgate_admin.v2.auth_shapes import IssuedKeyOut, RotateIn, TokenOut, WhoOut
 from fluxgate_admin.v2.callers import Anybody, unkept
 from fluxgate_admin.v2.documented import answers, responses
@@ -70,3 +70,4 @@ async def rotate_credential(
 
 router.include_router(keys.router)
 router.include_router(accounts.router)
+router.include_router(signing_keys.router)

@@ -15,6 +15,7 @@ from fluxgate_admin.auth.records import (
     IssuedToken,
     Key,
 )
+from fluxgate_admin.auth.signing_keys import Replacement
 from fluxgate_admin.principal import Principal
 
 _NAMESPACE = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
@@ -282,6 +283,31 @@ class WhoOut(BaseModel):
             scopes=sorted(principal.scopes),
             namespaces=_names(principal.namespaces),
             address=address,
+        )
+
+
+class ReplaceSigningKeyIn(_Strict):
+    """How the key that signs tokens is replaced."""
+
+    revoke: bool = Field(
+        default=False, description="Now, and with all that the keys there are have signed."
+    )
+
+
+class SigningKeyOut(BaseModel):
+    """The key that signs tokens next."""
+
+    kid: str = Field(examples=["sig_0f3c7a1e9b2d4c55"])
+    signs_from: dt.datetime
+    revoked: list[str] = Field(description="Keys whose tokens open nothing any more.")
+
+    @classmethod
+    def of(cls, replacement: Replacement) -> Self:
+        """What was done."""
+        return cls(
+            kid=replacement.kid,
+            signs_from=replacement.signs_from,
+            revoked=list(replacement.revoked),
         )
 
 

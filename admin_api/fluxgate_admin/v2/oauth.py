@@ -20,6 +20,8 @@ router = APIRouter(tags=["oauth"])
 
 _FORM = "application/x-www-form-urlencoded"
 _MOST_FIELDS = 20
+_JWKS_SECONDS = 300
+"""So long others believe a key that was revoked; one that is announced they have a day to see."""
 _BODY: dict[str, Any] = {
     **public(),
     "requestBody": {
@@ -93,7 +95,7 @@ async def issue_token(request: Request, response: Response) -> TokenOut:
 )
 async def get_jwks(request: Request, response: Response) -> JwksOut:
     """The public halves of the keys that sign tokens now or soon, or did lately."""
-    response.headers["cache-control"] = "public, max-age=3600"
+    response.headers["cache-control"] = f"public, max-age={_JWKS_SECONDS}"
     return JwksOut(keys=list(await access_of(request).signing_keys.public_keys()))
 
 

@@ -60,10 +60,12 @@ def is_sqlite(url: str) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: AdminSettings, log: FilteringBoundLogger) -> AsyncIterator[Access]:
+async def opened(
+    settings: AdminSettings, log: FilteringBoundLogger, *, sealing: bool = True
+) -> AsyncIterator[Access]:
     """Who may call, by a database that is up to date. Raises as :func:`access_to`."""
     async with Database(settings.database, log=log) as database:
-        access = await access_to(settings, database, log)
+        access = await access_to(settings, database, log, sealing=sealing)
         try:
             yield access
         finally:
@@ -75,15 +77,18 @@ async def access_to(
     database: Database,
     log: FilteringBoundLogger,
     identities: ClusterIdentities | None = None,
+    *,
+    sealing: bool = True,
 ) -> Access:
     """Who may call, once every secret that is kept was opened with the master keys, and sealed by the first.
 
-    Raises :class:`UsageError` for master keys and networks that cannot be used; close what it gives.
+    With ``sealing`` False no secret is touched. Raises :class:`UsageError` for master keys and networks that cannot be used; close what it gives.
     """
     try:
         access = build_access(settings, database, now_utc, identities, log)
         try:
-            await access.seal_anew()
+            if sealing:
+                await access.seal_anew()
         except BaseException:
             await access.close()
             raise

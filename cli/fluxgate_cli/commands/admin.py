@@ -13,6 +13,7 @@ import typer
 from fluxgate_cli import cluster, options
 from fluxgate_cli.admin import options as admin_options
 from fluxgate_cli.admin.options import Given
+from fluxgate_cli.admin.secret_commands import rewrap, rotate_signing_key
 from fluxgate_cli.commands.controller import own_namespace
 from fluxgate_cli.errors import EPILOG, UsageError
 from fluxgate_cli.logs import LogFormat, LogLevel, make_logger
@@ -31,12 +32,14 @@ LogLevelOption = Annotated[
 def create_app() -> typer.Typer:
     """The group."""
     app = typer.Typer(
-        help="The admin API: serve it on Kubernetes, make its first key, bring its database up to date.",
+        help="The admin API: serve it on Kubernetes, make its first key, keep its database and secrets.",
         no_args_is_help=True,
     )
     app.command(epilog=EPILOG)(serve)
     app.command(epilog=EPILOG)(bootstrap)
     app.command(epilog=EPILOG)(migrate)
+    app.command(epilog=EPILOG)(rotate_signing_key)
+    app.command(epilog=EPILOG)(rewrap)
     return app
 
 

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from sqlalchemy import update
 from support.admin_auth import ISSUER, Api, Json, Signing, auth_api
+from support.databases import PATIENCE, DatabasePlace
 from support.tokens import base64url, unsigned
 
 from fluxgate_admin.auth.tables import AdminAccount
@@ -351,6 +352,73 @@ async def test_replicas_agree_on_the_keys(database: Database) -> None:
         for token in tokens:
             assert (await one.call(token, "GET", "/v2/things")).status_code == 200
             assert (await other.call(token, "GET", "/v2/things")).status_code == 200
+
+
+async def test_a_key_that_somebody_else_has_ends_with_all_its_tokens_on_every_replica(
+    database_place: DatabasePlace,
+) -> None:
+    """The bound is none: the very next call, wherever it goes."""
+    async with (
+        Database(database_place.url, seconds=PATIENCE) as here,
+        Database(database_place.url, seconds=PATIENCE) as there,
+        auth_api(here) as one,
+        auth_api(there) as other,
+    ):
+        admin = await one.first_key()
+        account = await one.new_account(admin)
+        tokens = [await each.token(account) for each in (one, other)]
+        for token in tokens:
+            assert (await other.call(token, "GET", "/v2/things")).status_code == 200
+        (old,) = await kids(other)
+        answer = await one.call(admin, "POST", "/v2/auth/signing-keys/rotate", {"revoke": True})
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["revoked"] == [old]
+        for replica in (one, other):
+            for token in tokens:
+                refused = await replica.call(token, "GET", "/v2/things")
+                assert (refused.status_code, refused.json()["error"]) == (401, "unauthenticated")
+                rotated = await replica.call(token, "POST", "/v2/auth/rotate")
+                assert rotated.status_code == 401
+        new = await kid_of_a_new_token(other, account)
+        assert [new] == await kids(one) == [answer.json()["kid"]]
+        fresh = await other.token(account)
+        assert (await one.call(fresh, "GET", "/v2/things")).status_code == 200
+
+
+async def test_without_revoking_the_next_key_is_announced_first(api: Api, admin: Signing) -> None:
+    account = await api.new_account(admin)
+    token = await api.token(account)
+    first = await api.call(admin, "POST", "/v2/auth/signing-keys/rotate")
+    again = await api.call(admin, "POST", "/v2/auth/signing-keys/rotate", {})
+    assert (first.status_code, first.json()["revoked"]) == (200, [])
+    assert again.json() == first.json()  # one is announced already
+    old, new = await kids(api)
+    assert new == first.json()["kid"]
+    assert await kid_of_a_new_token(api, account) == old
+    assert (await api.call(token, "GET", "/v2/things")).status_code == 200
+    api.time.pass_by(days=1)
+    assert await kid_of_a_new_token(api, account) == new
+
+
+@pytest.mark.parametrize(
+    "rights",
+    [
+        {"scopes": ["keys:*", "tenants:write"]},
+        {"scopes": ["tenants:admin"], "namespaces": ["shop"]},
+    ],
+    ids=["not an operator", "bound to a namespace"],
+)
+async def test_tokens_of_everybody_are_for_who_runs_the_installation(
+    api: Api, admin: Signing, rights: Json
+) -> None:
+    other, _ = await api.new_key(admin, **rights)
+    answer = await api.call(other, "POST", "/v2/auth/signing-keys/rotate", {"revoke": True})
+    assert (answer.status_code, answer.json()["error"]) == (403, "scope_mismatch")
+
+
+async def test_others_believe_a_revoked_key_for_five_minutes_at_most(api: Api) -> None:
+    answer = await api.client.get("/.well-known/jwks.json")
+    assert answer.headers["cache-control"] == "public, max-age=300"
 
 
 Forge = Callable[[str, Json, Json], str]

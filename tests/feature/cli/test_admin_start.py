@@ -182,3 +182,38 @@ def test_run_does_not_start_with_master_keys_that_open_nothing(home: Path) -> No
     with run(home, master_key()) as running:
         assert running.process.wait(30) == 2, running.stderr
         assert "no master key opens" in running.stderr
+
+
+@pytest.mark.envoy
+def test_a_signing_key_that_is_lost_is_replaced_on_the_box_while_the_api_serves(
+    home: Path,
+) -> None:
+    keys = master_key()
+    first = first_key(home, keys)
+
+    with run(home, keys):
+        url = (home / "stdout").read_text().split("admin=")[1].strip()
+        with httpx.Client(base_url=url, timeout=60) as client:
+            (old,) = client.get("/.well-known/jwks.json").json()["keys"]
+            done = admin(home, "rotate-signing-key", "--revoke", "-o", "json", keys=keys)
+            assert done.returncode == 0, done.stderr
+            made = json.loads(done.stdout)
+            (new,) = client.get("/.well-known/jwks.json").json()["keys"]
+            known = client.get("/v2/auth/whoami", headers={"x-fluxgate-key": first["key"]})
+
+    assert (made["revoked"], made["kid"]) == ([old["kid"]], new["kid"])
+    assert known.status_code == 200
+
+
+def test_a_master_key_is_replaced_in_steps_and_the_old_one_goes(tmp_path: Path) -> None:
+    old, new = master_key(), master_key()
+    first_key(tmp_path, old)
+
+    refused = admin(tmp_path, "rewrap", keys=new)
+    done = admin(tmp_path, "rewrap", "-o", "json", keys=f"{new} {old}")
+    again = admin(tmp_path, "rewrap", keys=new)
+
+    assert refused.returncode == 2
+    assert "no master key opens admin_keys/" in refused.stderr
+    assert json.loads(done.stdout) == {"secrets": 1, "sealed_anew": 1, "unreadable": 0}
+    assert again.stdout.split() == ["secrets:", "1", "sealed", "anew:", "0"]

@@ -183,7 +183,7 @@ async def list_audit(
 ) -> Response:
     """Every call of this API, refused ones included, but for health checks, documentation and public keys.
 
-    Who is bound to namespaces reads the calls of its own organisation in which no other namespace occurs.
+    Of a flood of refused calls from one address it has one a minute. Who is bound to namespaces reads the calls of its own organisation in which no other namespace occurs.
     """
     query = replace(filters, after=read_cursor(after), limit=limit)
     page = await call.api.audit.page(call.principal, query)

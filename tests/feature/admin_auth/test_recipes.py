@@ -39,7 +39,7 @@ class Reader:
         assert program is not None
         environment = {
             "PATH": f"{curl_folder(self.folder / 'bin')}:{os.environ['PATH']}",
-            "FLUXGATE_ADMIN": self._url,
+            "FLUXGATE_SERVER": self._url,
             "FLUXGATE_KEY": who.key,
             "FLUXGATE_SIGNING_SECRET": who.secret,
         }

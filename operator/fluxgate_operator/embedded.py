@@ -6,19 +6,13 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.applications import Starlette
 
-
-@dataclass(frozen=True, slots=True)
-class ServerTls:
-    """PEM files of a server's certificate, with its chain, and of its key; read at the start."""
-
-    certificate: Path
-    key: Path
+if TYPE_CHECKING:
+    from fluxgate_operator.server_certificate import ServerCertificate
 
 
 class _Server(uvicorn.Server):
@@ -35,12 +29,12 @@ async def serving_app(
     sock: socket.socket,
     name: str,
     *,
-    tls: ServerTls | None = None,
+    tls: ServerCertificate | None = None,
     grace: int = 1,
 ) -> AsyncIterator[None]:
     """Serve ``app`` on a bound socket while the context is open; the socket is closed then.
 
-    ``name`` is the task's. Open requests have ``grace`` seconds to end. What proxies say of a
+    ``name`` is the task's. With ``tls``, which was entered, by HTTPS; its files are followed. Open requests have ``grace`` seconds to end. What proxies say of a
     client is for the application to believe or not.
     """
     if sock.family in (socket.AF_INET, socket.AF_INET6):
@@ -56,13 +50,19 @@ async def serving_app(
         timeout_graceful_shutdown=grace,
         proxy_headers=False,
         server_header=False,
-        ssl_certfile=tls.certificate if tls is not None else None,
-        ssl_keyfile=tls.key if tls is not None else None,
     )
+    config.load()
+    following: asyncio.Task[None] | None = None
+    if tls is not None:
+        config.ssl = tls.context
+        following = asyncio.create_task(tls.run(), name=f"certificate of {name}")
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[sock]), name=name)
     try:
         yield
     finally:
+        if following is not None:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
         server.should_exit = True
         await task

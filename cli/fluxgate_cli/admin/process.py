@@ -27,8 +27,9 @@ from fluxgate_admin.settings import AdminSettings
 from fluxgate_admin.use_cases.recorder import Recorder
 from fluxgate_cli.admin import store
 from fluxgate_cli.errors import UsageError
-from fluxgate_operator.embedded import ServerTls, serving_app
+from fluxgate_operator.embedded import serving_app
 from fluxgate_operator.errors import PortTakenError
+from fluxgate_operator.server_certificate import ServerCertificate
 
 _GRACE_SECONDS = 10
 """How long requests that have begun may take to end, once nobody is let in any more."""
@@ -43,12 +44,11 @@ class Place:
     certificate: Path | None = None
     key: Path | None = None
 
-    @property
-    def tls(self) -> ServerTls | None:
-        """For the server."""
+    def tls(self, log: FilteringBoundLogger) -> ServerCertificate | None:
+        """What the server shows; its files are read when it is entered."""
         if self.certificate is None or self.key is None:
             return None
-        return ServerTls(self.certificate, self.key)
+        return ServerCertificate(self.certificate, self.key, log)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +82,14 @@ async def serving_admin(
 ) -> AsyncIterator[Serving]:
     """Serve the admin API while the context is open. ``settings_at`` is told the URL.
 
-    Raises ``UsageError`` for settings that cannot be used or are not safe, ``PortTakenError`` and
-    ``CliError``. What brings a part of it down while it runs comes out of the context, as a group.
+    Raises ``UsageError`` for settings that cannot be used or are not safe, ``PortTakenError``,
+    ``GivenCertificateError`` and ``CliError``. What brings a part of it down while it runs comes out of the context, as a group.
     """
-    sock = _bound(place)
-    try:
-        scheme = "https" if place.tls is not None else "http"
+    with contextlib.ExitStack() as stack:
+        if (tls := place.tls(log)) is not None:
+            stack.enter_context(tls)
+        sock = stack.enter_context(contextlib.closing(_bound(place)))
+        scheme = "https" if tls is not None else "http"
         url = f"{scheme}://{_host(place.address)}:{sock.getsockname()[1]}"
         settings = settings_at(url)
         check_unsigned(settings, place, world.plane.gateways())
@@ -95,11 +97,9 @@ async def serving_admin(
         async with (
             Database(settings.database, log=log) as database,
             _running(settings, database, world, log) as deps,
-            serving_app(create_app(deps), sock, "admin", tls=place.tls, grace=_GRACE_SECONDS),
+            serving_app(create_app(deps), sock, "admin", tls=tls, grace=_GRACE_SECONDS),
         ):
             yield Serving(url, deps.access)
-    finally:
-        sock.close()
 
 
 @contextlib.asynccontextmanager

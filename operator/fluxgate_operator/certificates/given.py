@@ -32,9 +32,9 @@ def read_given(folder: Path, server_name: str, now: dt.datetime) -> dict[str, by
     ``server_name`` is the DNS name by which nodes, replicas and the API server know us.
     """
     found = _read(folder)
-    chain = _certificates(folder / CERTIFICATE, found[CERTIFICATE])
-    authorities = _certificates(folder / AUTHORITY, found[AUTHORITY])
-    _check_key(folder, chain[0], found[KEY])
+    chain = certificates_in(folder / CERTIFICATE, found[CERTIFICATE])
+    authorities = certificates_in(folder / AUTHORITY, found[AUTHORITY])
+    check_key(folder / CERTIFICATE, chain[0], folder / KEY, found[KEY])
     if not any(_signed(each, authority) for each in chain for authority in authorities):
         raise GivenCertificateError(
             f"{folder / CERTIFICATE} is not signed by an authority in {folder / AUTHORITY}: "
@@ -71,7 +71,8 @@ def _read(folder: Path) -> dict[str, bytes]:
     raise AssertionError("the second attempt returns or raises")
 
 
-def _certificates(path: Path, pem: bytes) -> list[x509.Certificate]:
+def certificates_in(path: Path, pem: bytes) -> list[x509.Certificate]:
+    """What a file holds; at least one. Raises :class:`GivenCertificateError`."""
     try:
         return x509.load_pem_x509_certificates(pem)
     except ValueError as error:
@@ -80,8 +81,10 @@ def _certificates(path: Path, pem: bytes) -> list[x509.Certificate]:
         ) from error
 
 
-def _check_key(folder: Path, certificate: x509.Certificate, pem: bytes) -> None:
-    path = folder / KEY
+def check_key(
+    certificate_path: Path, certificate: x509.Certificate, path: Path, pem: bytes
+) -> None:
+    """Whether the file at ``path`` holds the certificate's key. Raises :class:`GivenCertificateError`."""
     try:
         key = serialization.load_pem_private_key(pem, None)
     except (ValueError, TypeError) as error:
@@ -91,7 +94,7 @@ def _check_key(folder: Path, certificate: x509.Certificate, pem: bytes) -> None:
         ) from error
     if key.public_key() != certificate.public_key():
         raise GivenCertificateError(
-            f"{path} is not the key of {folder / CERTIFICATE}: they were replaced at different "
+            f"{path} is not the key of {certificate_path}: they were replaced at different "
             "times; renew both together"
         )
 

@@ -107,6 +107,7 @@ def show(plan: Plan, applied: Applied, output: DataFormat, *, show_all: bool) ->
         "results": showing.result_data(results if output is not DataFormat.TABLE else listed),
         "sync_status": applied.sync_status or None,
         "pending_nodes": list(applied.pending),
+        "stopped": None if applied.stopped is None else str(applied.stopped),
     }
     if listed or output is not DataFormat.TABLE:
         print_as(output, data, showing.RESULT_COLUMNS, showing.result_rows(listed))
@@ -118,6 +119,8 @@ def judge(plan: Plan, applied: Applied, how: How) -> None:
 
     for warning in applied.warnings:
         say(f"warning: {warning}")
+    if applied.stopped is not None:
+        raise applied.stopped
     bad = sum(each.bad for each in applied.results)
     if bad:
         raise InvalidResourcesError(f"{bad} of {len(applied.results)} changes were refused")

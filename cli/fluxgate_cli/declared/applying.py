@@ -9,7 +9,7 @@ from typing import Any
 
 from fluxgate_cli.admin_client.api import AdminApi
 from fluxgate_cli.declared.plan import Action, Step, in_batches
-from fluxgate_cli.errors import CliError, NotRunningError
+from fluxgate_cli.errors import CliError, CutShortError, NotRunningError
 
 APPLY = "/v2/objects:apply"
 MOST = 250
@@ -40,7 +40,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """All results, and who serves them. ``note`` says what was not tried, ``warnings`` what that may mean."""
+    """All results, and who serves them. ``note`` says what was not tried, ``warnings`` what that may mean.
+
+    ``stopped`` is why there are no more results: the API went away, or the user wanted no more.
+    """
 
     results: tuple[Result, ...]
     sync_status: str
@@ -49,6 +52,7 @@ class Applied:
     checked_by_envoy: bool = False
     note: str = ""
     warnings: tuple[str, ...] = ()
+    stopped: CliError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ def apply_steps(
 ) -> Applied:
     """Write every step that writes. Only the last batch waits: what every node serves then includes the others.
 
-    A batch that is refused as a whole does not stop the others; an API that is gone does.
+    A batch that is refused as a whole does not stop the others; an API that is gone does, and an interruption.
     """
     todo = [each for each in steps if each.action.writes]
     items = {each.ref: _item(each) for each in todo}
@@ -77,13 +81,15 @@ def apply_steps(
     results: list[Result] = []
     answer: dict[str, Any] = {}
     warnings: list[str] = []
+    stopped: CliError | None = None
     for index, batch in enumerate(batches):
         last = index == len(batches) - 1
         body = {"objects": [items[each.ref] for each in batch]}
         try:
             answer = _send(api, body, how, wait=how.wait and last)
-        except NotRunningError:
-            raise
+        except (NotRunningError, KeyboardInterrupt) as error:
+            stopped = _stopped(error, len(results), len(todo), 0 if how.dry_run else len(batch))
+            break
         except CliError as error:
             results += [Result(each, "failed", error.message) for each in batch]
         else:
@@ -99,7 +105,18 @@ def apply_steps(
         bool(answer.get("checked_by_envoy")),
         str(answer.get("note") or ""),
         tuple(dict.fromkeys(warnings)),
+        stopped,
     )
+
+
+def _stopped(error: BaseException, answered: int, total: int, sent: int) -> CliError:
+    """What is known when ``answered`` of ``total`` writes were answered, and the ``sent`` next ones were not."""
+    known = f"{answered} of {total} changes were answered"
+    doubtful = f"; the {sent} that were sent last may have been made" if sent else ""
+    remedy = f"{known}{doubtful}. Apply again: what is made already stays as it is."
+    if isinstance(error, CliError):
+        return NotRunningError(error.message, remedy)
+    return CutShortError("interrupted", remedy)
 
 
 def _send(api: AdminApi, body: object, how: How, *, wait: bool) -> dict[str, Any]:

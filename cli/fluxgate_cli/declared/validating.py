@@ -25,6 +25,8 @@ def validated_by_api(folder: Path, namespace: str | None, name: str) -> Verifica
                 "Check a part of the folder, or all of it without --api.",
             )
         applied = apply_steps(api, plan.steps, How(dry_run=True), lambda _: None)
+    if applied.stopped is not None:
+        raise applied.stopped
     findings = (*_of_files(plan), *_of_results(applied.results))
     gateways = {str(each.ref) for each in plan.steps if each.ref.kind == "GatewayConfig"}
     return Verification(

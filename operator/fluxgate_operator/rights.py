@@ -72,17 +72,23 @@ class Need:
         )
 
 
+def reading(settings: ControllerSettings, read: Iterable[KubeType]) -> list[Need]:
+    """Listing and watching the kinds in ``read``, in the namespaces that the settings name."""
+    scopes = settings.cluster.namespaces or (None,)
+    return [
+        Need(("list", "watch"), each, scope)
+        for each in dict.fromkeys(read)
+        for scope in (scopes if each.namespaced else (None,))
+    ]
+
+
 def needs(settings: ControllerSettings, read: Iterable[KubeType]) -> list[Need]:
     """What a controller of these settings does, that nobody else would tell it may not.
 
     ``read`` are the kinds that are listed and watched.
     """
     scopes = settings.cluster.namespaces or (None,)
-    found = [
-        Need(("list", "watch"), each, scope)
-        for each in dict.fromkeys(read)
-        for scope in (scopes if each.namespaced else (None,))
-    ]
+    found = reading(settings, read)
     found += [Need(("patch",), each, scope, "status") for each in OUR_TYPES for scope in scopes]
     found.append(Need(("get", "list", "create", "patch"), LEASES, settings.namespace))
     if not settings.insecure:

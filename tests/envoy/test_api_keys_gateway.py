@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from feature.xds_server.background import BackgroundXds
+from feature.xds_server.envoy_config import bootstrap
 from support.client import Response, request
 from support.envoy import EnvoyProcess, eventually
 from support.gateway import cluster, forward, gateway, route
@@ -24,7 +24,6 @@ pytestmark = pytest.mark.envoy
 KEY = "flc_service_4BnJq0xYt7bGmZpLk2VwRs9HcDfE1aXyZ012"
 FRESH = "flc_service_fresh0000000000000000000000000000"
 DAY = 86_400_000
-ADS = {"ads": {}, "resource_api_version": "V3"}
 
 
 def served(upstream: EchoUpstream, *keys: ApiKeyIR, burst: int = 2) -> Gateway:
@@ -38,33 +37,6 @@ def served(upstream: EchoUpstream, *keys: ApiKeyIR, burst: int = 2) -> Gateway:
         routes, (cluster("up", upstream),), keys=keys, plans=(PlanBucket("small", 1, DAY, burst),)
     )
     return replace(made, listeners=tuple(replace(each, port=0) for each in made.listeners))
-
-
-def bootstrap(port: int) -> dict[str, Any]:
-    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
-    protocol = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-    options = {
-        "@type": f"type.googleapis.com/{protocol}",
-        "explicit_http_config": {"http2_protocol_options": {}},
-    }
-    xds = {
-        "name": "xds",
-        "typed_extension_protocol_options": {protocol: options},
-        "load_assignment": {
-            "cluster_name": "xds",
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
-        },
-    }
-    ads = {
-        "api_type": "DELTA_GRPC",
-        "transport_api_version": "V3",
-        "grpc_services": [{"envoy_grpc": {"cluster_name": "xds"}}],
-    }
-    return {
-        "node": {"id": "envoy-1", "cluster": "default/main"},
-        "dynamic_resources": {"ads_config": ads, "cds_config": ADS, "lds_config": ADS},
-        "static_resources": {"clusters": [xds]},
-    }
 
 
 class Running:
@@ -85,7 +57,7 @@ class Running:
 def running() -> Iterator[Running]:
     with EchoUpstream() as upstream, BackgroundXds() as xds:
         xds.publish(build_snapshot(served(upstream, api_key(KEY, tenant="acme"))))
-        with EnvoyProcess(bootstrap(xds.port), concurrency=2) as envoy:
+        with EnvoyProcess(bootstrap(xds.port, "DELTA_GRPC"), concurrency=2) as envoy:
             yield Running(xds, envoy, upstream)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -16,19 +15,6 @@ from fluxgate.translator import upstreams
 pytestmark = pytest.mark.envoy
 
 TOO_COMPLEX = '{type: Regex, value: "/((a|b){300}|(c|d){300})z"}'
-
-
-@pytest.fixture
-async def echo() -> AsyncIterator[EchoUpstream]:
-    with EchoUpstream() as upstream:
-        yield upstream
-
-
-@pytest.fixture
-async def gateway(tmp_path: Path, echo: EchoUpstream) -> AsyncIterator[RunningGateway]:
-    files = {"gateway.yaml": GATEWAY, "echo.yaml": route("echo", "/echo", echo.port)}
-    async with running_gateway(tmp_path, files) as running:
-        yield running
 
 
 async def rejected(gateway: RunningGateway, kind: str, name: str) -> Condition:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 from feature.xds_server.background import BackgroundXds
+from feature.xds_server.envoy_config import bootstrap
 from support.browser import browser
 from support.certificates import Authority
 from support.documents import Document, gateway, obj, route, secret, tls_secret, translated
@@ -24,35 +24,7 @@ pytestmark = pytest.mark.envoy
 
 APP, LOGIN = "app.example.com", "login.example.com"
 PAGE = f"https://{APP}/app/page"
-ADS = {"ads": {}, "resource_api_version": "V3"}
 LISTENERS = "listener_manager.listener_(added|modified|removed|in_place_updated)"
-
-
-def bootstrap(port: int) -> dict[str, Any]:
-    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
-    protocol = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-    options = {
-        "@type": f"type.googleapis.com/{protocol}",
-        "explicit_http_config": {"http2_protocol_options": {}},
-    }
-    xds = {
-        "name": "xds",
-        "typed_extension_protocol_options": {protocol: options},
-        "load_assignment": {
-            "cluster_name": "xds",
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
-        },
-    }
-    ads = {
-        "api_type": "DELTA_GRPC",
-        "transport_api_version": "V3",
-        "grpc_services": [{"envoy_grpc": {"cluster_name": "xds"}}],
-    }
-    return {
-        "node": {"id": "envoy-1", "cluster": "default/main"},
-        "dynamic_resources": {"ads_config": ads, "cds_config": ADS, "lds_config": ADS},
-        "static_resources": {"clusters": [xds]},
-    }
 
 
 class World:
@@ -124,7 +96,7 @@ def test_a_login_comes_changes_its_secret_and_goes_without_touching_a_listener(
     world: World,
 ) -> None:
     world.xds.publish(world.snapshot(world.open()))
-    with EnvoyProcess(bootstrap(world.xds.port)) as envoy, world.user(envoy) as user:
+    with EnvoyProcess(bootstrap(world.xds.port, "DELTA_GRPC")) as envoy, world.user(envoy) as user:
         assert user.get(PAGE).history == []
         before = envoy.stats(LISTENERS)
 
@@ -157,7 +129,7 @@ def test_a_login_is_closed_until_its_secrets_have_come(world: World) -> None:
         for each in named.values()
         if not each.name.startswith("oidc/")
     )
-    with EnvoyProcess(bootstrap(world.xds.port)) as envoy, world.user(envoy) as user:
+    with EnvoyProcess(bootstrap(world.xds.port, "DELTA_GRPC")) as envoy, world.user(envoy) as user:
         assert user.get(PAGE).history == []
         world.xds.publish(without)
         eventually(

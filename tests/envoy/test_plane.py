@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-from support.standalone import GATEWAY, RunningGateway, route, running_gateway
+from support.standalone import RunningGateway, route
 from support.upstream import EchoUpstream
 
 from fluxgate.ports import LagReason, Pending
@@ -17,19 +15,6 @@ from fluxgate.resources import ObjectRef
 from fluxgate.status import ConditionType
 
 pytestmark = pytest.mark.envoy
-
-
-@pytest.fixture
-async def echo() -> AsyncIterator[EchoUpstream]:
-    with EchoUpstream() as upstream:
-        yield upstream
-
-
-@pytest.fixture
-async def gateway(tmp_path: Path, echo: EchoUpstream) -> AsyncIterator[RunningGateway]:
-    files = {"gateway.yaml": GATEWAY, "echo.yaml": route("echo", "/echo", echo.port)}
-    async with running_gateway(tmp_path, files) as running:
-        yield running
 
 
 def written(name: str) -> Pending:

@@ -5,30 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-from support.standalone import GATEWAY, RunningGateway, route, running_gateway
+from support.standalone import RunningGateway, route
 from support.upstream import EchoUpstream
 
 from fluxgate.resources import ObjectRef
 from fluxgate_operator.propagation import LagReason
 
 pytestmark = pytest.mark.envoy
-
-
-@pytest.fixture
-async def echo() -> AsyncIterator[EchoUpstream]:
-    with EchoUpstream() as upstream:
-        yield upstream
-
-
-@pytest.fixture
-async def gateway(tmp_path: Path, echo: EchoUpstream) -> AsyncIterator[RunningGateway]:
-    files = {"gateway.yaml": GATEWAY, "echo.yaml": route("echo", "/echo", echo.port)}
-    async with running_gateway(tmp_path, files) as running:
-        yield running
 
 
 async def stored(gateway: RunningGateway, name: str) -> int:

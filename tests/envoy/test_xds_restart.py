@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-import httpx
 import pytest
 from feature.xds_server.background import BackgroundXds
 from feature.xds_server.envoy_config import (
@@ -19,6 +15,7 @@ from feature.xds_server.envoy_config import (
     route,
 )
 from support.envoy import EnvoyProcess, eventually
+from support.load import constant_load
 from support.upstream import EchoUpstream
 
 from fluxgate.snapshot import Snapshot
@@ -40,32 +37,6 @@ def generation(number: int, *ports: int) -> Snapshot:
     )
 
 
-@contextmanager
-def constant_load(port: int, workers: int = 3) -> Iterator[Counter[int]]:
-    """Count the statuses of requests sent without a pause; 0 for a refused connection."""
-    statuses: Counter[int] = Counter()
-    over = threading.Event()
-
-    def send() -> None:
-        with httpx.Client() as client:
-            while not over.is_set():
-                try:
-                    status = client.get(f"http://127.0.0.1:{port}/").status_code
-                except httpx.TransportError:
-                    status = 0
-                statuses[status] += 1
-
-    threads = [threading.Thread(target=send) for _ in range(workers)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield statuses
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
-
-
 def restarts(api_type: str, *, forget: bool) -> Counter[int]:
     """What the clients saw over some restarts, each with a changed configuration."""
     with EchoUpstream("even") as even, EchoUpstream("odd") as odd, BackgroundXds() as xds:
@@ -73,7 +44,7 @@ def restarts(api_type: str, *, forget: bool) -> Counter[int]:
         xds.publish(generation(0, *ports))
         with EnvoyProcess(bootstrap(xds.port, api_type), concurrency=2) as envoy:
             acknowledged(xds, generation(0, *ports))
-            with constant_load(envoy.port("plain")) as statuses:
+            with constant_load(envoy.port("plain"), "/") as statuses:
                 for number in range(1, ROUNDS + 1):
                     snapshot = generation(number, *ports)
                     xds.restart(snapshot, forget=forget)

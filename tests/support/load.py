@@ -6,6 +6,8 @@ import ssl
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -71,3 +73,29 @@ class Load:
                     self.answers[type(error).__name__] += 1
                 due += _INTERVAL
                 self._stop.wait(max(0.0, due - time.monotonic()))
+
+
+@contextmanager
+def constant_load(port: int, path: str, workers: int = 3) -> Iterator[Counter[int]]:
+    """Count the statuses of requests that ``workers`` send without a pause; 0 for a refused or cut connection."""
+    statuses: Counter[int] = Counter()
+    over = threading.Event()
+
+    def send() -> None:
+        with httpx.Client() as client:
+            while not over.is_set():
+                try:
+                    status = client.get(f"http://127.0.0.1:{port}{path}").status_code
+                except httpx.TransportError:
+                    status = 0
+                statuses[status] += 1
+
+    threads = [threading.Thread(target=send) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield statuses
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()

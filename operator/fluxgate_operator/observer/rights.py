@@ -13,7 +13,7 @@ from fluxgate_operator.kube.types import (
     TOKEN_REVIEWS,
     KubeType,
 )
-from fluxgate_operator.rights import Need
+from fluxgate_operator.rights import Need, reading
 from fluxgate_operator.settings import ControllerSettings
 
 
@@ -23,11 +23,7 @@ def needs(settings: ControllerSettings, read: Iterable[KubeType]) -> list[Need]:
     ``read`` are the kinds that are listed and watched.
     """
     scopes = settings.cluster.namespaces or (None,)
-    found = [
-        Need(("list", "watch"), each, scope)
-        for each in dict.fromkeys(read)
-        for scope in (scopes if each.namespaced else (None,))
-    ]
+    found = reading(settings, read)
     found += [
         Need(("get", "create", "update", "delete"), each, scope)
         for each in OUR_TYPES

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-import httpx
 import pytest
 from support.client import HeaderPairs, Response, request
 from support.cluster import ControlPlane
@@ -102,29 +98,3 @@ def site(control_plane: ControlPlane, namespace: str) -> Iterator[Site]:
     """A site on the shared API server; nothing is applied yet."""
     with EchoUpstream("echo") as upstream:
         yield Site(control_plane, namespace, free_port(), upstream)
-
-
-@contextmanager
-def constant_load(port: int, path: str, workers: int = 3) -> Iterator[Counter[int]]:
-    """Count the statuses of requests sent without a pause; 0 for a refused or cut connection."""
-    statuses: Counter[int] = Counter()
-    over = threading.Event()
-
-    def send() -> None:
-        with httpx.Client() as client:
-            while not over.is_set():
-                try:
-                    status = client.get(f"http://127.0.0.1:{port}{path}").status_code
-                except httpx.TransportError:
-                    status = 0
-                statuses[status] += 1
-
-    threads = [threading.Thread(target=send) for _ in range(workers)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield statuses
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()

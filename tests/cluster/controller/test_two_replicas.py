@@ -8,10 +8,11 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from cluster.controller.conftest import Site, constant_load
+from cluster.controller.conftest import Site
 from support.cluster import OwnControlPlane
 from support.controller import ControllerProcess, controller, envoy_of
 from support.envoy import EnvoyProcess, eventually
+from support.load import constant_load
 from support.ports import free_port
 from support.upstream import EchoUpstream
 

@@ -291,7 +291,11 @@ class Bench:
         self.plane = MemoryPlane(self.resources)
         writer = Writer(self.resources, self.history, lambda: NOW, structlog.get_logger())
         self.changes = Changes(
-            self.plane, self.resources, Trials(self.trials, 10, structlog.get_logger()), writer, seen_seconds=5
+            self.plane,
+            self.resources,
+            Trials(self.trials, 10, structlog.get_logger()),
+            writer,
+            seen_seconds=5,
         )
 
 

@@ -90,6 +90,12 @@ Namespace = Annotated[
         help="Only objects of this namespace; by default the context's, else all.",
     ),
 ]
+InNamespace = Annotated[
+    str | None,
+    typer.Option(
+        "--namespace", "-n", help="Where it is; by default the context's namespace, else 'default'."
+    ),
+]
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the history.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Return when every node serves it.")]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fluxgate_cli.admin_client.secrets import SecretSource
 from fluxgate_cli.errors import UsageError
@@ -16,7 +17,14 @@ from fluxgate_cli.files import write_atomically
 
 FILE_VARIABLE = "FLUXGATE_CONTEXTS"
 PRIVATE = 0o600
+_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 SECRETS = ("key", "signing_secret", "token", "client_secret")
+
+
+def _checked_url(text: str) -> str:
+    if not _URL.fullmatch(text):
+        raise ValueError("is no URL such as https://admin.example.com")
+    return text
 
 
 class Context(BaseModel):
@@ -24,7 +32,7 @@ class Context(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    server: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")]
+    server: Annotated[str, AfterValidator(_checked_url)]
     namespace: str | None = None
     ca_file: Path | None = None
     allow_http: bool = False
@@ -99,7 +107,8 @@ def first_problem(error: ValidationError, whole: str) -> str:
     ``whole`` is the place where the fields are right by themselves, and not together.
     """
     first = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(map(str, first['loc'])) or whole}: {first['msg']}"
+    said = first["msg"].removeprefix("Value error, ")
+    return f"{'.'.join(map(str, first['loc'])) or whole}: {said}"
 
 
 def save_contexts(path: Path, contexts: Contexts) -> None:

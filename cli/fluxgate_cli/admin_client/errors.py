@@ -57,6 +57,11 @@ def _remedy(status: int, body: Mapping[str, Any], skew: float) -> str:
         return (
             f"this clock is {abs(skew):.0f} s {ahead} the server's, and signatures hold for minutes"
         )
+    if body.get("error") == "unauthenticated":
+        return (
+            "a token ends after an hour; a credential in the environment wins over the context's, "
+            "see 'fluxgate context list'"
+        )
     if body.get("error") == "address_not_allowed":
         return "the key's allowlist decides from where it may be used"
     return ""

@@ -69,7 +69,7 @@ def list_(
 
 def get(
     route: RouteId,
-    namespace: options.Namespace = None,
+    namespace: options.InNamespace = None,
     output: options.DataOutput = DataFormat.YAML,
     api: options.Api = None,
 ) -> None:
@@ -97,7 +97,7 @@ def create(
     host: Annotated[list[str] | None, typer.Option("--host", help="Repeatable.")] = None,
     data: options.Data = None,
     file: options.BodyFile = None,
-    namespace: options.Namespace = None,
+    namespace: options.InNamespace = None,
     reason: options.Reason = "",
     dry_run: options.DryRun = False,
     wait: options.Wait = True,
@@ -132,7 +132,7 @@ def update(
     data: options.Data = None,
     file: options.BodyFile = None,
     if_match: options.IfMatch = None,
-    namespace: options.Namespace = None,
+    namespace: options.InNamespace = None,
     reason: options.Reason = "",
     dry_run: options.DryRun = False,
     wait: options.Wait = True,
@@ -159,7 +159,7 @@ def delete(
     route: RouteId,
     if_match: options.IfMatch = None,
     force: options.Force = False,
-    namespace: options.Namespace = None,
+    namespace: options.InNamespace = None,
     reason: options.Reason = "",
     dry_run: options.DryRun = False,
     wait: options.Wait = True,

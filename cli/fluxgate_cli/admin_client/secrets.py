@@ -69,8 +69,8 @@ def _of_command(command: str, what: str) -> str:
             text=True,
         )
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        name = type(error).__name__
-        raise UsageError(f"the command for the {what} did not run: {name}", command) from None
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(f"the command for the {what} did not run: {reason}", command) from None
     if done.returncode != 0:
         raise UsageError(f"the command for the {what} ended with {done.returncode}", command)
     return done.stdout

@@ -16,7 +16,7 @@ from fluxgate.resources import ObjectRef
 from fluxgate_admin.ids import PREFIXES, public_id
 from fluxgate_cli.admin_client.api import AdminApi, Query, connected
 from fluxgate_cli.admin_client.errors import body_of
-from fluxgate_cli.errors import CliError, NotReadyError, UsageError
+from fluxgate_cli.errors import CliError, NotReadyError, RefusedError, UsageError
 from fluxgate_cli.output import DataFormat, print_as, print_data, say
 
 SERVED = "propagated_to_all_nodes"
@@ -59,10 +59,21 @@ class Write:
 def one_object(
     api: str | None, kind: str, collection: str, named: str, namespace: str | None
 ) -> Iterator[tuple[AdminApi, str]]:
-    """The API, and the path there of what a person names: an id, a name, or ``namespace/name``."""
+    """The API, and the path there of what a person names: an id, a name, or ``namespace/name``.
+
+    When it is not there, it is said so by the name that was given, and not by the id made of it.
+    """
     with connected(api, place_of(named, namespace)) as connection:
-        public = id_of(kind, named, namespace or connection.context.namespace)
-        yield connection, f"{collection}/{public}"
+        where = namespace or connection.context.namespace
+        public = id_of(kind, named, where)
+        try:
+            yield connection, f"{collection}/{public}"
+        except RefusedError as error:
+            if public == named or error.status != 404 or f"{kind} {public}" not in error.message:
+                raise
+            shown = named if "/" in named else f"{where or 'default'}/{named}"
+            text = f"there is no {kind} {shown}, or this credential does not see it"
+            raise RefusedError(text, error.remedy, status=404) from None
 
 
 def create_object(

@@ -97,7 +97,7 @@ def types(output: options.DataOutput = DataFormat.TABLE, api: options.Api = None
 
 def get(
     plugin: PluginId,
-    namespace: options.Namespace = None,
+    namespace: options.InNamespace = None,
     output: options.DataOutput = DataFormat.YAML,
     api: options.Api = None,
 ) -> None:
@@ -116,7 +116,7 @@ def get(
 def create(
     data: options.Data = None,
     file: options.BodyFile = None,
-    namespace: options.Namespace = None,
+    namespace: options.InNamespace = None,
     reason: options.Reason = "",
     dry_run: options.DryRun = False,
     wait: options.Wait = True,
@@ -143,7 +143,7 @@ def configure(
     data: options.Data = None,
     file: options.BodyFile = None,
     if_match: options.IfMatch = None,
-    namespace: options.Namespace = None,
+    namespace: options.InNamespace = None,
     reason: options.Reason = "",
     dry_run: options.DryRun = False,
     wait: options.Wait = True,
@@ -169,7 +169,7 @@ def delete(
     plugin: PluginId,
     if_match: options.IfMatch = None,
     force: options.Force = False,
-    namespace: options.Namespace = None,
+    namespace: options.InNamespace = None,
     reason: options.Reason = "",
     dry_run: options.DryRun = False,
     wait: options.Wait = True,

@@ -297,7 +297,9 @@ def test_without_the_secret_a_write_is_refused_and_a_read_is_not(
     assert here("routes", "list").code == 0
     assert here("routes", "delete", "echo").code == ExitCode.REFUSED
     monkeypatch.setenv("FLUXGATE_SIGNING_SECRET", "fss_" + "0" * 43)
-    assert here("routes", "delete", "echo").code == ExitCode.REFUSED
+    forged = here("routes", "delete", "echo")
+    assert forged.code == ExitCode.REFUSED
+    assert "a credential in the environment wins over the context's" in forged.err
 
 
 def test_the_explained_signature_is_the_one_the_server_takes(
@@ -335,6 +337,24 @@ def test_a_route_is_made_shown_changed_and_deleted(
     assert here("routes", "delete", "made").code == 0
     assert admin.run.get("/made/1").status == 404
     assert here("routes", "get", "made").code == ExitCode.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("named", "called"),
+    [("nobody", "default/nobody"), ("team/nobody", "team/nobody"), ("rt_none", "rt_none")],
+)
+def test_what_is_not_there_is_called_what_the_user_called_it(
+    here: Fluxgate, named: str, called: str
+) -> None:
+    for command in (
+        ("get", named),
+        ("update", named, "--data", "{timeout: 1s}"),
+        ("delete", named),
+    ):
+        missing = here("routes", *command)
+        assert missing.code == ExitCode.REFUSED
+        assert f"o Route {called}" in missing.err, missing.err
+        assert ("rt_" in missing.err) == named.startswith("rt_"), missing.err
 
 
 def test_history_shows_a_change_and_takes_it_back(

@@ -161,3 +161,22 @@ def test_without_an_api_a_command_says_how_to_choose_one(fluxgate: Fluxgate, hom
     refused = fluxgate("routes", "list")
     assert refused.code == ExitCode.USAGE
     assert "fluxgate context set" in refused.err
+
+
+def test_a_server_that_is_no_url_is_answered_with_one_that_is(
+    fluxgate: Fluxgate, home: Path
+) -> None:
+    done = fluxgate("context", "set", "a", "--server", "admin.example.com")
+    assert done.code == ExitCode.USAGE
+    assert "server: is no URL such as https://admin.example.com" in done.err
+    assert not (home / "fluxgate").exists()
+
+
+def test_a_command_for_a_secret_that_is_not_there_is_told_so_in_words(
+    fluxgate: Fluxgate, home: Path
+) -> None:
+    fluxgate("context", "set", "a", "--server", SERVER, "--key-command", "no-such-program key")
+    done = fluxgate("routes", "list")
+    assert done.code == ExitCode.USAGE
+    assert "the command for the key did not run: No such file or directory" in done.err
+    assert "no-such-program key" in done.err

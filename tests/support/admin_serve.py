@@ -7,6 +7,7 @@ import contextlib
 import json
 import secrets
 import signal
+import ssl
 import subprocess
 import tempfile
 import time
@@ -34,6 +35,8 @@ class AdminServe:
     folder: Path
     key: str
     secret: str
+    trust: ssl.SSLContext | bool = True
+    """What its certificate is checked by, where it has one."""
 
     @property
     def stderr(self) -> str:
@@ -73,7 +76,9 @@ class AdminServe:
             moment, nonce = int(time.time()), secrets.token_hex(16)
             headers |= sign(SecretBytes(self.secret.encode()), content, moment, nonce).headers()
         url = self.ready["admin"] + target
-        return httpx.request(method, url, content=payload, headers=headers, timeout=60)
+        return httpx.request(
+            method, url, content=payload, headers=headers, timeout=60, verify=self.trust
+        )
 
 
 def bootstrap(environ: dict[str, str]) -> dict[str, str]:

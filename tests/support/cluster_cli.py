@@ -12,6 +12,7 @@ from typing import Any
 
 from fluxgate_operator.kube.types import OUR_TYPES
 from support.admin_serve import AdminServe, admin_serve
+from support.certificates import Authority
 from support.client import request
 from support.cluster import ControlPlane
 from support.cluster_processes import ClusterError
@@ -20,6 +21,7 @@ from support.controller import controller, envoy_of
 from support.envoy import eventually
 from support.fluxgate_run import COMMAND, environment
 from support.ports import free_port
+from support.tls import trusting
 
 GROUP = "gateway.fluxgate.io"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
@@ -46,6 +48,7 @@ class ClusterCli:
     ending: str
     missing: str
     envoy: int
+    authority: Authority
 
     def fluxgate(self, *arguments: object, **variables: str) -> Ran:
         """Run the command line; the current context is ``key``, of the first key."""
@@ -141,11 +144,31 @@ def cluster_cli(plane: ControlPlane, folder: Path) -> Iterator[ClusterCli]:
             "FLUXGATE_ADMIN_LIMIT_WRITES": "1000000",
         }
         kubeconfig = plane.kubeconfig_for(namespace, ACCOUNT)
-        admin = stack.enter_context(admin_serve(kubeconfig, namespace, *more, **variables))
-        cli = ClusterCli(plane, admin, folder, port, namespace, poor, ending, missing, envoy.pid)
+        authority = Authority()
+        secure = _served(folder, authority)
+        admin = stack.enter_context(admin_serve(kubeconfig, namespace, *more, *secure, **variables))
+        admin.trust = trusting(authority)
+        cli = ClusterCli(
+            plane, admin, folder, port, namespace, poor, ending, missing, envoy.pid, authority
+        )
         _context(cli)
         eventually(lambda: cli.status("/") == 404, what="the gateway serves")
         yield cli
+
+
+def _served(folder: Path, authority: Authority) -> tuple[str, ...]:
+    """The options for HTTPS; the command line finds in ``ca.pem`` whom to trust."""
+    (folder / "ca.pem").write_bytes(authority.pem)
+    put_certificate(folder, authority)
+    return "--tls-certificate", str(folder / "tls.crt"), "--tls-key", str(folder / "tls.key")
+
+
+def put_certificate(folder: Path, authority: Authority) -> bytes:
+    """Write a new certificate and its key into a folder; returns the certificate."""
+    pair = authority.issue("127.0.0.1")
+    for name, content in (("tls.crt", pair.certificate), ("tls.key", pair.key)):
+        (folder / name).write_bytes(content)
+    return pair.certificate
 
 
 def _context(cli: ClusterCli) -> None:
@@ -155,7 +178,7 @@ def _context(cli: ClusterCli) -> None:
     done = cli.fluxgate(
         *("context", "set", "key", "--server", cli.admin.ready["admin"]),
         *("--key-file", cli.home / "key", "--secret-file", cli.home / "secret"),
-        *("--namespace", cli.namespace),
+        *("--ca-file", cli.home / "ca.pem", "--namespace", cli.namespace),
     )
     assert done.code == 0, done.err
 

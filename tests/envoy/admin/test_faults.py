@@ -135,7 +135,7 @@ def call(
 
 
 def test_a_process_killed_between_the_write_and_its_record_leaves_one_revision_with_its_author(
-    home: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path,
 ) -> None:
     variables = {
         "FLUXGATE_ADMIN_MASTER_KEYS": base64.b64encode(secrets.token_bytes(32)).decode(),
@@ -143,14 +143,11 @@ def test_a_process_killed_between_the_write_and_its_record_leaves_one_revision_w
     }
     key = bootstrap({**environment(), **variables})["key"]
     options = ("--http-port", "0", "--admin-port", "0", "--admin-unsigned-writes")
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            "support.fluxgate_run.COMMAND", (sys.executable, "-c", KILLED_AFTER_THE_WRITE)
-        )
-        with fluxgate_run(home, *options, variables=variables) as run:
-            with pytest.raises(httpx.TransportError):
-                call(run, key, "POST", "/v2/routes?reason=ticket%202", ROUTE)
-            assert run.process.wait(20) == -signal.SIGKILL
+    program = (sys.executable, "-c", KILLED_AFTER_THE_WRITE)
+    with fluxgate_run(home, *options, variables=variables, program=program) as run:
+        with pytest.raises(httpx.TransportError):
+            call(run, key, "POST", "/v2/routes?reason=ticket%202", ROUTE)
+        assert run.process.wait(20) == -signal.SIGKILL
     for _ in range(2):
         with fluxgate_run(home, *options, variables=variables) as run:
 

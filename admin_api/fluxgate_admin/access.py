@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
@@ -21,9 +21,13 @@ from fluxgate_admin.auth.tokens import Tokens
 from fluxgate_admin.db.database import Database
 from fluxgate_admin.http.failed_calls import FailedCalls
 from fluxgate_admin.http.limits import RateLimits
+from fluxgate_admin.http.shared import Shared
 from fluxgate_admin.http.windows import Windows
 from fluxgate_admin.secret_box import SecretBox
 from fluxgate_admin.settings import AdminSettings
+
+KEY_SET_SECONDS = 5.0
+"""So old the published keys may be: everybody may ask for them, and each answer is a query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class Access:
     accounts: Accounts
     signing_keys: SigningKeys
     tokens: Tokens
+    public_keys: Shared[Sequence[dict[str, str]]]
     limits: RateLimits
     failed_calls: FailedCalls
     windows: Windows
@@ -88,6 +93,7 @@ def build_access(
         accounts=Accounts(database, clock),
         signing_keys=signing_keys,
         tokens=tokens,
+        public_keys=Shared(signing_keys.public_keys, KEY_SET_SECONDS, lambda: clock().timestamp()),
         limits=RateLimits(settings.limits, windows),
         failed_calls=FailedCalls(settings.limits.failures, windows, log),
         windows=windows,

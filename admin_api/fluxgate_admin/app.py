@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from fastapi import FastAPI
 
 from fluxgate_admin.assembling import build_use_cases
@@ -11,6 +13,7 @@ from fluxgate_admin.http.authentication import AnswerHeaders
 from fluxgate_admin.http.entrance import Entrance
 from fluxgate_admin.http.idempotency import Idempotency
 from fluxgate_admin.http.middleware import RequestMiddleware
+from fluxgate_admin.http.shared import Shared
 from fluxgate_admin.openapi import describe
 from fluxgate_admin.v2 import (
     audit,
@@ -26,6 +29,8 @@ from fluxgate_admin.v2 import (
     system,
 )
 
+READY_SECONDS = 1.0
+"""So old an answer of the database may be for the process to be ready."""
 TITLE = "FluxGate admin API"
 ROUTERS = (
     system.router,
@@ -55,6 +60,8 @@ def create_app(deps: Deps) -> FastAPI:
     )
     app.state.deps = deps
     app.state.use_cases = build_use_cases(deps)
+    app.state.database_answers = Shared(deps.check_database, READY_SECONDS, time.monotonic)
+    app.state.written = {}
     app.state.idempotency = Idempotency(deps.idempotency, deps.log)
     error_handlers.install(app)
     for router in ROUTERS:

@@ -11,8 +11,14 @@ from typing import TYPE_CHECKING
 import uvicorn
 from starlette.applications import Starlette
 
+from fluxgate_operator.impatience import impatient
+
 if TYPE_CHECKING:
     from fluxgate_operator.server_certificate import ServerCertificate
+
+
+HEAD_SECONDS = 20.0
+"""So long a request's line and headers may take to arrive."""
 
 
 class _Server(uvicorn.Server):
@@ -31,11 +37,13 @@ async def serving_app(
     *,
     tls: ServerCertificate | None = None,
     grace: int = 1,
+    head_seconds: float = HEAD_SECONDS,
 ) -> AsyncIterator[None]:
     """Serve ``app`` on a bound socket while the context is open; the socket is closed then.
 
-    ``name`` is the task's. With ``tls``, which was entered, by HTTPS; its files are followed. Open requests have ``grace`` seconds to end. What proxies say of a
-    client is for the application to believe or not.
+    ``name`` is the task's. With ``tls``, which was entered, by HTTPS; its files are followed. Open requests have ``grace``
+    seconds to end, and connections ``head_seconds`` to begin one. What proxies say of a client is for the application to
+    believe or not. There are no WebSockets.
     """
     if sock.family in (socket.AF_INET, socket.AF_INET6):
         # Accepted sockets inherit it. asyncio turns Nagle's algorithm off only where the socket says that it
@@ -44,7 +52,11 @@ async def serving_app(
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     config = uvicorn.Config(
         app,
+        http=impatient(head_seconds),
+        ws="none",
         log_config=None,
+        # of requests that cannot be read it would write a line each, and nobody limits those
+        log_level="error",
         access_log=False,
         lifespan="off",
         timeout_graceful_shutdown=grace,

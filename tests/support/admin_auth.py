@@ -196,7 +196,7 @@ def application(access: Access, settings: AdminSettings, records: AuditLog) -> F
     ) -> Json:
         return {"caller": caller.id, "got": (await request.body()).decode()}
 
-    app = FastAPI()
+    app = FastAPI(redirect_slashes=False)
     deps = SimpleNamespace(
         access=access,
         settings=settings,

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fluxgate.apikeys.format import digest, mint
 from fluxgate.secret import SecretBytes
 from fluxgate_admin.auth.records import (
+    USED_EVERY,
     Account,
     AccountKind,
     Clock,
@@ -169,12 +170,12 @@ class Accounts:
             )
         if row is None or row.client_id != client_id or row.revoked_at is not None:
             return None
-        async with self._database.writing() as session:
-            await session.execute(
-                update(AdminAccount)
-                .where(AdminAccount.id == row.id)
-                .values(last_used_at=self._clock())
-            )
+        now = self._clock()
+        if row.last_used_at is None or now - row.last_used_at >= USED_EVERY:
+            async with self._database.writing() as session:
+                await session.execute(
+                    update(AdminAccount).where(AdminAccount.id == row.id).values(last_used_at=now)
+                )
         return account_of(row)
 
     async def _revoke_tokens(self, session: AsyncSession, account_id: str) -> None:

@@ -13,7 +13,7 @@ from fluxgate.errors import ApiKeyFormatError
 from fluxgate.secret import SecretBytes
 from fluxgate_admin.auth import key_rows
 from fluxgate_admin.auth.addresses import LOOPBACK, Address, allowed, networks
-from fluxgate_admin.auth.records import Clock, Key, Presented
+from fluxgate_admin.auth.records import USED_EVERY, Clock, Key, Presented
 from fluxgate_admin.auth.signature import (
     Signature,
     SignatureFormatError,
@@ -28,8 +28,6 @@ from fluxgate_admin.secret_box import SecretBox
 from fluxgate_admin.settings import SignatureSettings
 
 REFUSED = "The credential is not valid."
-_USED_EVERY = dt.timedelta(minutes=5)
-"""``last_used_at`` is this coarse, so that reads seldom write."""
 _UNKNOWN = "key_unknown"
 
 
@@ -149,7 +147,7 @@ class KeyCheck:
 
     async def _note_use(self, key: Key) -> None:
         now = self._clock()
-        if key.last_used_at is not None and now - key.last_used_at < _USED_EVERY:
+        if key.last_used_at is not None and now - key.last_used_at < USED_EVERY:
             return
         async with self._database.writing() as session:
             await session.execute(

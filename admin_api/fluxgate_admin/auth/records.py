@@ -14,6 +14,9 @@ MAX_ACTIVE_KEYS = 5
 ROTATION = dt.timedelta(days=90)
 """After this long a key is due to be replaced; it goes on working, and every answer says so."""
 
+USED_EVERY = dt.timedelta(minutes=5)
+"""``last_used_at`` is this coarse, so that reads seldom write."""
+
 Clock = Callable[[], dt.datetime]
 """The time, aware, in UTC."""
 

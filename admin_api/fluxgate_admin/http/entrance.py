@@ -101,8 +101,7 @@ class Entrance:
                 await attempt.begin(key, b"", b"")
                 raise
             await attempt.begin(key, b"", body)
-        if _holds_nul(scope):
-            raise InvalidRequestError("No path and no query holds a NUL character.")
+        _check_form(scope)
         return body
 
     def _address(self, scope: Scope) -> Address | None:
@@ -117,6 +116,17 @@ def _values(scope: Scope, name: bytes) -> bytes:
     return b"\n".join(value for each, value in scope["headers"] if each == name)
 
 
-def _holds_nul(scope: Scope) -> bool:
-    """PostgreSQL has no text that does, and no name of ours has either."""
-    return "\0" in scope["path"] or b"%00" in scope["query_string"]
+def _check_form(scope: Scope) -> None:
+    """Raises ``InvalidRequestError`` for what a proxy in front may have read otherwise, or no database holds."""
+    # PostgreSQL has no text with a NUL, and no name of ours has one either
+    if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+        raise InvalidRequestError("No path and no query holds a NUL character.")
+    raw: bytes = scope.get("raw_path") or b""
+    if b"%2f" in raw.lower() or b"%5c" in raw.lower():
+        raise InvalidRequestError("No path holds an encoded slash or backslash.")
+    if _values(scope, b"content-length") and _values(scope, b"transfer-encoding"):
+        # RFC 9112, 6.3: what follows may be the end of this request, or the next one
+        raise InvalidRequestError(
+            "A request says its length in one way: Content-Length or Transfer-Encoding.",
+            headers={"connection": "close"},
+        )

@@ -96,7 +96,7 @@ async def issue_token(request: Request, response: Response) -> TokenOut:
 async def get_jwks(request: Request, response: Response) -> JwksOut:
     """The public halves of the keys that sign tokens now or soon, or did lately."""
     response.headers["cache-control"] = f"public, max-age={_JWKS_SECONDS}"
-    return JwksOut(keys=list(await access_of(request).signing_keys.public_keys()))
+    return JwksOut(keys=list(await access_of(request).public_keys.get()))
 
 
 def _fields(request: Request, body: bytes) -> dict[str, str]:

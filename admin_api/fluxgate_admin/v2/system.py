@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
+from collections.abc import Callable
 from typing import Any, Literal
 
 from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel, Field
+from pydantic_core import to_json
 from starlette.responses import HTMLResponse, Response
 
 from fluxgate_admin.deps import Deps
 from fluxgate_admin.errors import UnavailableError
-from fluxgate_admin.http.answers import json_answer
+from fluxgate_admin.http.answers import JSON, json_answer
+from fluxgate_admin.http.shared import Shared
 from fluxgate_admin.v2.docs_page import STYLE, page
 from fluxgate_admin.v2.documented import answers, refusal
 from fluxgate_admin.v2.shapes import OPEN
@@ -50,14 +53,15 @@ async def readyz(request: Request) -> Response:
     deps: Deps = request.app.state.deps
     if not deps.plane.ready:
         raise UnavailableError("Not everything that is there has been read yet.")
-    await deps.check_database()
+    answers_now: Shared[None] = request.app.state.database_answers
+    await answers_now.get()
     return json_answer({"status": "ok"})
 
 
 @router.get("/openapi.json", operation_id="openapi", response_model=None, include_in_schema=False)
 async def openapi(request: Request) -> Response:
     """The OpenAPI document (3.1)."""
-    return json_answer(_document(request))
+    return Response(_once(request, "json", to_json), media_type=JSON)
 
 
 @router.get("/docs", operation_id="docs", response_model=None, include_in_schema=False)
@@ -68,9 +72,14 @@ async def docs(request: Request) -> Response:
         f"default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'; "
         "frame-ancestors 'none'"
     )
-    return HTMLResponse(page(_document(request)), headers={"content-security-policy": policy})
+    shown = _once(request, "html", lambda document: page(document).encode())
+    return HTMLResponse(shown, headers={"content-security-policy": policy})
 
 
-def _document(request: Request) -> dict[str, Any]:
+def _once(request: Request, form: str, write: Callable[[dict[str, Any]], bytes]) -> bytes:
+    """The document in a form, written when somebody asks for the first time: everybody may ask."""
     app: FastAPI = request.app
-    return app.openapi()
+    written: dict[str, bytes] = app.state.written
+    if form not in written:
+        written[form] = write(app.openapi())
+    return written[form]

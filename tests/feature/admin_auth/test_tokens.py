@@ -388,6 +388,7 @@ async def test_a_key_that_somebody_else_has_ends_with_all_its_tokens_on_every_re
 async def test_without_revoking_the_next_key_is_announced_first(api: Api, admin: Signing) -> None:
     account = await api.new_account(admin)
     token = await api.token(account)
+    api.time.pass_by(minutes=1)
     first = await api.call(admin, "POST", "/v2/auth/signing-keys/rotate")
     again = await api.call(admin, "POST", "/v2/auth/signing-keys/rotate", {})
     assert (first.status_code, first.json()["revoked"]) == (200, [])

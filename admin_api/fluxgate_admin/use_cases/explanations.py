@@ -38,7 +38,7 @@ class Explanations:
 
     def _gateways(self, principal: Principal) -> Mapping[str, Gateway]:
         """The gateways a caller may ask: those it sees, and those that serve its routes."""
-        gateways = self._plane.gateways()
+        gateways = {each.name: each for each in self._plane.gateways().values()}
         if principal.namespaces is None:
             return gateways
         visible = {name: _visible(each, principal) for name, each in gateways.items()}
@@ -51,7 +51,7 @@ class Explanations:
 
 
 def _chosen(gateways: Mapping[str, Gateway], name: str) -> Gateway:
-    if name:
+    if name := name.removeprefix("default/"):
         if name not in gateways:
             raise NotFoundError(f"There is no gateway {name}.")
         return gateways[name]

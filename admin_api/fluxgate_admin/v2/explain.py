@@ -47,7 +47,9 @@ class ExplainBody(BaseModel):
     )
     headers: Annotated[dict[_HeaderName, _HeaderValue], Field(max_length=100)] | None = None
     gateway: Annotated[str, StringConstraints(max_length=320)] | None = Field(
-        default=None, description="By the name its Envoys ask for; not needed with only one."
+        default=None,
+        description="Its GatewayConfig, as `namespace/name`; `default/` can be left out, all of it with only one.",
+        examples=["shop/main"],
     )
 
 

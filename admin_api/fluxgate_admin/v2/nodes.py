@@ -30,7 +30,9 @@ class NodeShape(BaseModel):
     model_config = OPEN
 
     id: str
-    gateway: str
+    gateway: str = Field(
+        description="The GatewayConfig it serves: `namespace/name`, in the namespace `default` the name alone."
+    )
     replica: str = Field(description="Of the control plane; empty where there is only one.")
     agent: str = Field(description="Its own name and version.")
     connected: bool
@@ -69,7 +71,7 @@ async def list_nodes(
     ] = None,
     limit: Limit = 100,
     gateway: Annotated[
-        str, Query(max_length=320, description="Only of this one, by the name its nodes ask for.")
+        str, Query(max_length=320, description="Only of this one, as `namespace/name`.")
     ] = "",
 ) -> Response:
     """Every Envoy of the gateways the caller sees, whichever replica it is connected to."""

@@ -100,6 +100,11 @@ def difference(
     )
 
 
+def _title(name: str, outcome: Outcome) -> str:
+    """A gateway as its users know it, whatever its nodes ask for."""
+    return (outcome.after.gateways.get(name) or outcome.before.gateways[name]).name
+
+
 def _route_changes(name: str, outcome: Outcome) -> Iterator[EnvoyChange]:
     before, after = outcome.before.gateways.get(name), outcome.after.gateways.get(name)
     if before is after:
@@ -116,7 +121,7 @@ def _route_changes(name: str, outcome: Outcome) -> Iterator[EnvoyChange]:
         else:
             change = "changed" if route in left else "removed"
         if change:
-            yield EnvoyChange(name, "Route", route, change)
+            yield EnvoyChange(_title(name, outcome), "Route", route, change)
 
 
 def _by_name(
@@ -146,7 +151,7 @@ def _resource_changes(name: str, outcome: Outcome) -> Iterator[EnvoyChange]:
         lost = {each.name for each in gone if each.name not in new}
         for each in sorted(news | lost):
             change = "removed" if each in lost else "changed" if each in old else "added"
-            yield EnvoyChange(name, typeurl.short(url), each, change)
+            yield EnvoyChange(_title(name, outcome), typeurl.short(url), each, change)
 
 
 def object_diffs(

@@ -290,6 +290,24 @@ async def test_nodes_say_what_they_serve(admin: AdminRun) -> None:
     assert node["lag"] == node["last_error"] == ""
 
 
+async def test_a_gateway_has_one_name_wherever_it_is_said_or_asked_for(
+    admin: AdminRun, body: dict[str, Any], name: str
+) -> None:
+    """The one of its GatewayConfig, though the Envoy of a folder asks for whichever was chosen."""
+    for asked in ("main", "default/main"):
+        (node,) = (await admin.call("GET", f"/v2/nodes?gateway={asked}")).json()["data"]
+        assert node["gateway"] == "main"
+        request = {"url": "/", "gateway": asked}
+        told = (await admin.call("POST", "/v2/explain", request)).json()
+        assert told["gateway"] == "main"
+    assert (await admin.call("GET", "/v2/nodes?gateway=other")).json()["data"] == []
+    answer = await admin.call("POST", "/v2/explain", {"url": "/", "gateway": "other"})
+    assert answer.status_code == 404
+    tried = await admin.call("POST", "/v2/routes?dry_run=true", body)
+    diff = tried.json()["diff"]
+    assert {each["gateway"] for each in (*diff["routes"], *diff["envoy"])} == {"main"}
+
+
 async def test_the_pages_for_everybody_need_no_key_and_nothing_from_elsewhere(
     admin: AdminRun,
 ) -> None:

@@ -6,7 +6,6 @@ import base64
 import contextlib
 import json
 import secrets
-import signal
 import ssl
 import subprocess
 import tempfile
@@ -21,8 +20,8 @@ import httpx
 from fluxgate.secret import SecretBytes
 from fluxgate_admin.auth.signature import SignedContent, sign
 from support.fluxgate_run import COMMAND, environment
+from support.processes import in_background
 
-STOP_SECONDS = 20.0
 READY_SECONDS = 60.0
 T = TypeVar("T")
 
@@ -126,19 +125,7 @@ def admin_serve(
             *("--admin-port", "0", "--http-port", "0"),
             *options,
         ]
-        with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
-            process = subprocess.Popen(
-                command, env=variables, stdin=subprocess.DEVNULL, stdout=out, stderr=err
-            )
-        running = AdminServe(process, folder, first["key"], first["signing_secret"])
-        try:
+        with in_background(command, folder, variables) as process:
+            running = AdminServe(process, folder, first["key"], first["signing_secret"])
             running.until(lambda: running.ready.get("http"), "ready")
             yield running
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-                try:
-                    process.wait(STOP_SECONDS)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()

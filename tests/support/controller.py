@@ -23,6 +23,7 @@ from fluxgate_operator.envoy.bootstrap import BootstrapOptions, build_bootstrap
 from support.envoy import EnvoyProcess
 from support.fluxgate_run import COMMAND, environment
 from support.ports import free_port
+from support.processes import in_background
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 20.0
@@ -130,32 +131,11 @@ def controller(
             *(part for name in watched for part in ("--watch-namespace", name)),
             *options,
         ]
-        with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
-            process = subprocess.Popen(
-                command,
-                env={**environment(), **(environ or {})},
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-            )
-        running = ControllerProcess(process, folder, xds_port, http_port, identity)
-        try:
+        with in_background(command, folder, {**environment(), **(environ or {})}) as process:
+            running = ControllerProcess(process, folder, xds_port, http_port, identity)
             if ready:
                 running.wait_ready()
             yield running
-        finally:
-            _end(process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is not None:
-        return
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def envoy_of(

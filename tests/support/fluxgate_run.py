@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -16,8 +15,8 @@ from typing import Any, TypeVar
 
 from support.client import HeaderPairs, Response, request
 from support.ports import free_port
+from support.processes import in_background
 
-STOP_SECONDS = 20.0
 T = TypeVar("T")
 
 
@@ -123,27 +122,11 @@ def fluxgate_run(
         *("--envoy-concurrency", "1", "--drain-seconds", "0"),
         *(options or ("--http-port", str(free_port()))),
     ]
-    with (home / "stdout").open("wb") as out, (home / "stderr").open("wb") as err:
-        process = subprocess.Popen(
-            command,
-            env={**environment(), **(variables or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-        )
-    running = FluxgateRun(process, home, state)
-    try:
+    with in_background(command, home, {**environment(), **(variables or {})}) as process:
+        running = FluxgateRun(process, home, state)
         deadline = time.monotonic() + 60
         while process.poll() is None and "ready:" not in (home / "stdout").read_text():
             if time.monotonic() > deadline:
                 raise AssertionError(f"fluxgate run was not ready in 60 s:\n{running.stderr}")
             time.sleep(0.02)
         yield running
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from support.processes import end
+
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 120.0
 STOP_SECONDS = 60.0
@@ -70,13 +72,7 @@ def quickstart(home: Path) -> Iterator[Running]:
         assert found, ready
         yield Running(process, home, *found.groups())
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        end(process, STOP_SECONDS)
         assert process.stdout is not None
         process.stdout.close()
 

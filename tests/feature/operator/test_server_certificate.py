@@ -96,11 +96,11 @@ async def _hello(_: Request) -> Response:
 
 
 @asynccontextmanager
-async def serving(volume: Volume) -> AsyncIterator[Server]:
+async def serving(volume: Volume, settle: float = SETTLE) -> AsyncIterator[Server]:
     sock = socket.create_server(("127.0.0.1", 0))
     with capture_logs() as logs:
         log = structlog.get_logger()
-        with ServerCertificate(volume.certificate, volume.key, log, settle=SETTLE) as tls:
+        with ServerCertificate(volume.certificate, volume.key, log, settle=settle) as tls:
             app = Starlette(routes=[Route("/", _hello)])
             port = sock.getsockname()[1]
             async with serving_app(app, sock, "test", tls=tls):
@@ -138,8 +138,9 @@ async def test_two_files_that_are_replaced_one_after_the_other_are_no_trouble(
     volume = Volume(tmp_path)
     volume.certificate.write_bytes(FIRST.certificate)
     volume.key.write_bytes(FIRST.key)
-    async with serving(volume) as server:
+    async with serving(volume, settle=60) as server:
         volume.certificate.write_bytes(SECOND.certificate)
+        assert await server.shown() == der(FIRST), "the server looked in between"
         volume.key.write_bytes(SECOND.key)
         await server.until_shown(SECOND)
         assert not [each for each in server.logs if each["log_level"] == "error"]

@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from fluxgate_admin.auth.scopes import ANY, PUBLIC, VERBS
 from fluxgate_admin.http.authentication import required_scope
 from fluxgate_admin.v2.documented import ALWAYS, refusal
+from fluxgate_admin.v2.request_examples import exemplify
 
 _KEY, _BEARER, _OAUTH = "key", "bearer", "oauth"
 SECURITY_SCHEMES: dict[str, Any] = {
@@ -75,6 +76,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
                 _secure(operation, required_scope(route))
                 _document_refusals(operation, path, method)
                 _without_nul(operation)
+                exemplify(operation)
     return made
 
 

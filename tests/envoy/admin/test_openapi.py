@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from jsonschema import Draft202012Validator, validate
 from support.admin_gateway import AdminRun, running_admin
 
 from fluxgate_admin.auth.scopes import ANY, PUBLIC, known
@@ -71,6 +72,39 @@ async def test_every_operation_declares_its_scope_and_how_callers_prove_who_they
                 ("bearer",),
                 ("oauth",),
             }, where
+
+
+async def test_every_body_has_an_example_and_it_is_one(document: dict[str, Any]) -> None:
+    for method, path, operation in operations(document):
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            assert "example" in content, f"{method} {path}"
+            schema = {**content["schema"], "components": document["components"]}
+            validate(content["example"], schema, Draft202012Validator)
+
+
+async def test_the_examples_of_routes_plugins_and_questions_are_taken_as_they_stand(
+    admin: AdminRun, document: dict[str, Any]
+) -> None:
+    examples = {
+        operation["operationId"]: (method, path, content.get("example"))
+        for method, path, operation in operations(document)
+        for content in operation.get("requestBody", {}).get("content", {}).values()
+    }
+    for name in (
+        "create_route",
+        "create_plugin",
+        "put_object",
+        "apply_objects",
+        "update_global_config",
+    ):
+        method, path, body = examples[name]
+        target = path.format(kind="Backend", namespace="default", name="payments")
+        answer = await admin.call(method.upper(), f"{target}?dry_run=true", body)
+        assert answer.status_code == 200, (name, answer.text)
+        assert not answer.json().get("problems"), (name, answer.text)
+    for name in ("validate_config", "explain"):
+        method, path, body = examples[name]
+        assert (await admin.call(method.upper(), path, body)).status_code == 200, name
 
 
 async def test_who_lacks_the_scope_of_an_operation_is_refused_by_it(

@@ -247,12 +247,13 @@ def test_each_refusal_of_the_api_server_says_where_and_why_and_stops_no_other_ob
         + backend("bad-label", labels={"team": "not a label!"})
         + backend("too-long", annotations={"example.com/note": "x" * 262_144})
         + backend("good")
+        + route("last-of-all", "good")
     )
     done = cli.fluxgate("apply", wanted, "-o", "json")
     assert done.code == ExitCode.INVALID
-    assert "7 of 8 changes were refused" in done.err
+    assert "7 of 9 changes were refused" in done.err
     said = {each["name"]: each for each in json.loads(done.out)["results"]}
-    assert said["good"]["outcome"] == "created"
+    assert said["good"]["outcome"] == said["last-of-all"]["outcome"] == "created"
     expected = {
         "nowhere": "/metadata/namespace: there is no such namespace",
         "too-late": f"/metadata/namespace: namespace {cli.ending} is being terminated",
@@ -266,6 +267,9 @@ def test_each_refusal_of_the_api_server_says_where_and_why_and_stops_no_other_ob
     for name, words in expected.items():
         assert said[name]["outcome"] == "refused", name
         assert words in said[name]["message"], said[name]
+    assert "own account" not in said["unwanted"]["message"], (
+        "a 403 by admission is no missing right"
+    )
     assert "nil" not in said["too-long"]["message"], "what was not looked at is no finding"
 
 

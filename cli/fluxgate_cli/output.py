@@ -13,6 +13,7 @@ from enum import StrEnum
 
 import yaml
 from pydantic import BaseModel
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -21,6 +22,10 @@ from fluxgate_cli.errors import CliError
 
 PIPE_WIDTH = 100_000
 """Columns of a stream that is no terminal: nothing is ever folded for a program."""
+_PROSE_WIDTH = 40
+"""What is shorter is never folded, and sentences get as much at least."""
+_GAP = 2
+"""Columns between two columns of a table."""
 
 
 class OutputFormat(StrEnum):
@@ -79,14 +84,25 @@ def print_as(
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
-    """Print a table without borders."""
+    """Print a table without borders.
+
+    On a terminal that is too narrow sentences are folded, and nothing else: a name or an id in two pieces
+    can be copied by nobody. Lines may get longer than the terminal then.
+    """
+    listed = [tuple(row) for row in rows]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns:
-        table.add_column(name, overflow="fold")
-    for row in rows:
+    least = 0
+    for index, name in enumerate(columns):
+        cells = [str(row[index]) for row in listed]
+        natural = max(map(cell_len, (name, *cells)))
+        whole = natural <= _PROSE_WIDTH or not any(" " in cell for cell in cells)
+        table.add_column(name, overflow="fold", no_wrap=whole)
+        least += (natural if whole else _PROSE_WIDTH) + _GAP
+    for row in listed:
         table.add_row(*row)
     out = console()
     if out.is_terminal:
+        out.width = max(out.width, least)
         out.print(table)
         return
     with out.capture() as captured:

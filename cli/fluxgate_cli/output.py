@@ -14,7 +14,7 @@ from enum import StrEnum
 import yaml
 from pydantic import BaseModel
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.table import Table
 from rich.text import Text
 
@@ -102,7 +102,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) ->
         table.add_row(*row)
     out = console()
     if out.is_terminal:
-        out.width = max(out.width, least)
+        out.size = ConsoleDimensions(max(out.width, least), out.height)
         out.print(table)
         return
     with out.capture() as captured:

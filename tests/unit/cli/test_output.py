@@ -22,8 +22,11 @@ class Terminal(io.StringIO):
 def lines(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     """The lines of a table on a terminal without colours."""
 
-    def of(columns: tuple[str, ...], *rows: tuple[str, ...], wide: int = 60) -> list[str]:
-        for name, value in {"COLUMNS": str(wide), "NO_COLOR": "1", "TERM": "dumb"}.items():
+    def of(
+        columns: tuple[str, ...], *rows: tuple[str, ...], wide: int = 60, term: str = "xterm"
+    ) -> list[str]:
+        given = {"COLUMNS": str(wide), "LINES": "25", "NO_COLOR": "1", "TERM": term}
+        for name, value in given.items():
             monkeypatch.setenv(name, value)
         with monkeypatch.context() as during:
             screen = Terminal()
@@ -34,12 +37,13 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     return of
 
 
+@pytest.mark.parametrize("term", ["xterm", "dumb"])
 def test_ids_and_names_stay_whole_where_lines_get_longer_than_the_terminal(
-    lines: Callable[..., list[str]],
+    lines: Callable[..., list[str]], term: str
 ) -> None:
     name = "a-service-with-a-long-name-" * 3
     row = ("rt_ofcqob7jaa3x6cp6", name, "/日本語/*", "Route default/orders", "2026-11-21T13:51:21Z")
-    (_, line) = lines(("ID", "NAME", "PATHS", "OBJECT", "AT"), row)
+    (_, line) = lines(("ID", "NAME", "PATHS", "OBJECT", "AT"), row, term=term)
     assert line.split("  ") == [*row]
 
 

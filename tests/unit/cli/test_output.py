@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from collections.abc import Callable
 
@@ -32,7 +33,10 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
             screen = Terminal()
             during.setattr(sys, "stdout", screen)
             print_table(columns, rows)
-        return [each.rstrip() for each in screen.getvalue().splitlines()]
+        plain = re.sub(
+            r"\x1b\[[0-9;]*m", "", screen.getvalue()
+        )  # a head is bold without colours, too
+        return [each.rstrip() for each in plain.splitlines()]
 
     return of
 

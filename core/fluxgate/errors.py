@@ -11,6 +11,7 @@ cannot be parsed at all, and broken invariants.
     │   ├── ResourceExistsError
     │   ├── ResourceConflictError        it changed meanwhile
     │   ├── ResourceForbiddenError       a right of our own is missing
+    │   ├── ResourceDryRunError          only the write itself would find out
     │   └── ResourceStoreUnavailableError  no answer; a write may have been made
     ├── IdentityUnavailableError nobody can say now whose a token is
     ├── ApiKeyFormatError        a presented or configured API key is malformed
@@ -77,6 +78,10 @@ class ResourceConflictError(ResourceClientError):
 
 class ResourceForbiddenError(ResourceClientError):
     """The API server does not let us, whoever asked: a right of our own is missing. Nothing was written."""
+
+
+class ResourceDryRunError(ResourceClientError):
+    """What a write would be told cannot be said before it is made; ``message`` says why. Only of dry runs."""
 
 
 class ResourceStoreUnavailableError(ResourceClientError):

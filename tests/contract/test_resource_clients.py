@@ -195,6 +195,61 @@ async def test_a_deletion_can_be_bound_to_a_version(place: Place):
     assert await place.client.list("Upstream", place.namespace) == ()
 
 
+async def test_a_dry_run_gives_the_object_as_it_would_be_and_keeps_nothing(place: Place):
+    made = await place.client.create(place.document("a"))
+    tried = await place.client.create(place.document("b"), dry_run=True)
+    assert (tried.ref, tried.document["spec"]["targets"][0]["host"]) == (
+        place.ref("b"),
+        "192.0.2.1",
+    )
+    wanted = place.document("a", "192.0.2.2", labels={"x": "1"})
+    tried = await place.client.replace(wanted, made.version, dry_run=True)
+    assert tried.document["spec"]["targets"][0]["host"] == "192.0.2.2"
+    assert tried.document["metadata"]["labels"] == {"x": "1"}
+    assert tried.created_at == made.created_at
+    same = await place.client.replace(place.document("a"), made.version, dry_run=True)
+    assert same.document == made.document
+    await place.client.delete(place.ref("a"), dry_run=True)
+    await place.client.delete(place.ref("a"), made.version, dry_run=True)
+    async with place.another() as other:
+        for client in (place.client, other):
+            assert await client.list("Upstream", place.namespace) == (made,)
+
+
+async def test_a_dry_run_is_refused_as_the_write_would_be(place: Place):
+    made = await place.client.create(place.document("a"))
+    changed = await place.client.replace(place.document("a", "192.0.2.2"), made.version)
+    for dry_run in (True, False):
+        with pytest.raises(ResourceExistsError):
+            await place.client.create(place.document("a"), dry_run=dry_run)
+        with pytest.raises(ResourceError):
+            await place.client.create(
+                {**place.document("b"), "spec": {"targets": "all"}}, dry_run=dry_run
+            )
+        wanted = place.document("a", "192.0.2.3")
+        with pytest.raises(ResourceConflictError):
+            await place.client.replace(wanted, made.version, dry_run=dry_run)
+        with pytest.raises(ResourceConflictError):
+            await place.client.delete(place.ref("a"), made.version, dry_run=dry_run)
+        with pytest.raises(ResourceNotFoundError):
+            await place.client.replace(place.document("b"), "1", dry_run=dry_run)
+        for version in (None, "1"):
+            with pytest.raises(ResourceNotFoundError):
+                await place.client.delete(place.ref("b"), version, dry_run=dry_run)
+    assert await place.client.list("Upstream", place.namespace) == (changed,)
+
+
+async def test_a_dry_run_is_no_news(place: Place):
+    made = await place.client.create(place.document("a"))
+    async with following(place) as news:
+        assert await told(news, 2) == [("Present", "a"), ("Synced", "")]
+        await place.client.create(place.document("b"), dry_run=True)
+        await place.client.replace(place.document("a", "192.0.2.2"), made.version, dry_run=True)
+        await place.client.delete(place.ref("a"), made.version, dry_run=True)
+        await place.client.create(place.document("c"))
+        assert await told(news) == [("Changed", "c")]
+
+
 async def test_of_writers_at_once_one_wins_and_the_others_are_told(place: Place):
     async with place.another() as other:
         clients = [place.client, other] * 4
@@ -320,6 +375,9 @@ async def test_without_its_place_every_method_says_so(fragile: Fragile):
         place.client.create(place.document("b")),
         place.client.replace(place.document("a", "192.0.2.2"), made.version),
         place.client.delete(place.ref("a")),
+        place.client.create(place.document("b"), dry_run=True),
+        place.client.replace(place.document("a", "192.0.2.2"), made.version, dry_run=True),
+        place.client.delete(place.ref("a"), dry_run=True),
     )
     for call in calls:
         with pytest.raises(ResourceStoreUnavailableError):

@@ -71,6 +71,10 @@ class ResourceClient(Protocol):
 
     In a cluster also ``ResourceForbiddenError``, where we lack the right.
 
+    With ``dry_run`` a write keeps nothing, and nobody hears of it: it raises what the write would raise, and gives
+    the object as it would be, whose version is none that could be replaced. Each object is looked at by itself,
+    beside what is there now; where the write itself has to be made to know, ``ResourceDryRunError`` says so.
+
     Contract (``tests/contract``): both implementations behave the same.
     """
 
@@ -82,11 +86,11 @@ class ResourceClient(Protocol):
         """One object. Raises ``ResourceNotFoundError``."""
         ...
 
-    async def create(self, document: Document) -> Stored:
+    async def create(self, document: Document, *, dry_run: bool = False) -> Stored:
         """A new object. Raises ``ResourceExistsError``, ``ResourceError`` (the document is not valid)."""
         ...
 
-    async def replace(self, document: Document, version: str) -> Stored:
+    async def replace(self, document: Document, version: str, *, dry_run: bool = False) -> Stored:
         """Put an object in place of version ``version`` of it.
 
         Raises ``ResourceNotFoundError``, ``ResourceConflictError`` (it changed meanwhile),
@@ -94,7 +98,9 @@ class ResourceClient(Protocol):
         """
         ...
 
-    async def delete(self, ref: ObjectRef, version: str | None = None) -> None:
+    async def delete(
+        self, ref: ObjectRef, version: str | None = None, *, dry_run: bool = False
+    ) -> None:
         """Delete; with ``version`` only that one. Raises as :meth:`replace`."""
         ...
 

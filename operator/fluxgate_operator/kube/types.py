@@ -39,6 +39,9 @@ OUR_TYPES: tuple[KubeType, ...] = tuple(
 )
 """The kinds of ``gateway.fluxgate.io``."""
 
+VALIDATING_WEBHOOK = "resources.gateway.fluxgate.io"
+"""Our own, that judges objects of these kinds; as the API server names it in a refusal."""
+
 SECRETS = KubeType("", "v1", "secrets", "Secret")
 SERVICES = KubeType("", "v1", "services", "Service")
 NAMESPACES = KubeType("", "v1", "namespaces", "Namespace", namespaced=False)

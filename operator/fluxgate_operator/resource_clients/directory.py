@@ -31,6 +31,7 @@ from fluxgate_operator.documents import DocumentError
 from fluxgate_operator.providers.scan import stamp_of
 from fluxgate_operator.providers.watch import FolderWatch
 from fluxgate_operator.resource_clients.file_text import new_text, read_text
+from fluxgate_operator.resource_clients.folder_check import FolderCheck
 from fluxgate_operator.resource_clients.folder_failures import told, unavailable
 from fluxgate_operator.resource_clients.folder_index import (
     CREATED_AT,
@@ -46,6 +47,8 @@ from fluxgate_operator.resource_clients.folder_writer import (
 from fluxgate_operator.resource_clients.objects import PLURALS, checked
 
 T = TypeVar("T")
+_Writer = FolderWriter | FolderCheck
+_Write = Callable[[FolderIndex, _Writer], Awaitable[None]]
 
 _TRIES = 5
 """How often a write begins anew because an editor was faster."""
@@ -156,70 +159,83 @@ class DirectoryResources:
 
     # writing
 
-    async def create(self, document: Document) -> Stored:
+    async def create(self, document: Document, *, dry_run: bool = False) -> Stored:
         """See :class:`~fluxgate.ports.ResourceClient`."""
         ref, wanted = checked(document)
+        at = rfc3339(self._now())
 
-        async def write(index: FolderIndex) -> None:
+        async def write(index: FolderIndex, writer: _Writer) -> None:
             if ref in index.objects:
                 raise ResourceExistsError(str(ref), "is there already")
-            kept = {**wanted["metadata"].get("annotations", {}), CREATED_AT: rfc3339(self._now())}
+            kept = {**wanted["metadata"].get("annotations", {}), CREATED_AT: at}
             content = {**wanted, "metadata": {**wanted["metadata"], "annotations": kept}}
             path = self._free_path(ref)
-            await asyncio.to_thread(self._writer.write, path, new_text(content), None)
+            await asyncio.to_thread(writer.write, path, new_text(content), None)
 
+        if dry_run:
+            await self._try(ref, write)
+            return Stored(ref, wanted, digest(wanted), created_at=at)
         return _one(await self._change(ref, write), ref)
 
-    async def replace(self, document: Document, version: str) -> Stored:
+    async def replace(self, document: Document, version: str, *, dry_run: bool = False) -> Stored:
         """See :class:`~fluxgate.ports.ResourceClient`."""
         ref, wanted = checked(document)
 
-        async def write(index: FolderIndex) -> None:
+        async def write(index: FolderIndex, writer: _Writer) -> None:
             if _one(index, ref).version != version:
                 raise ResourceConflictError(str(ref), f"is not at version {version} any more")
             if version != digest(wanted):
                 path = index.owners(ref)[0]
-                await asyncio.to_thread(self._edit, index, path, ref, wanted, version)
+                await asyncio.to_thread(self._edit, writer, index, path, ref, wanted, version)
 
+        if dry_run:
+            before = _one(await self._try(ref, write), ref)
+            return Stored(ref, wanted, digest(wanted), created_at=before.created_at)
         return _one(await self._change(ref, write), ref)
 
-    async def delete(self, ref: ObjectRef, version: str | None = None) -> None:
+    async def delete(
+        self, ref: ObjectRef, version: str | None = None, *, dry_run: bool = False
+    ) -> None:
         """See :class:`~fluxgate.ports.ResourceClient`."""
 
-        async def write(index: FolderIndex) -> None:
+        async def write(index: FolderIndex, writer: _Writer) -> None:
             found = _one(index, ref).version
             if found != version is not None:
                 raise ResourceConflictError(str(ref), f"is not at version {version} any more")
             # the one that counts last: until then nothing has changed
             first, *others = index.owners(ref)
             for path in reversed(others):
-                await asyncio.to_thread(self._edit, index, path, ref, None, None)
-            await asyncio.to_thread(self._edit, index, first, ref, None, found)
+                await asyncio.to_thread(self._edit, writer, index, path, ref, None, None)
+            await asyncio.to_thread(self._edit, writer, index, first, ref, None, found)
 
-        await self._change(ref, write)
+        await (self._try(ref, write) if dry_run else self._change(ref, write))
 
-    async def _change(
-        self, ref: ObjectRef, write: Callable[[FolderIndex], Awaitable[None]]
-    ) -> FolderIndex:
+    async def _try(self, ref: ObjectRef, write: _Write) -> FolderIndex:
+        """What the write would raise; in nobody's turn, since nothing is written."""
+        with told(str(ref), self._log):
+            return await self._write(ref, write, FolderCheck())
+
+    async def _change(self, ref: ObjectRef, write: _Write) -> FolderIndex:
         """Write, and see it. Goes on when the caller is cancelled: half a change helps nobody."""
         return await self._undisturbed(self._in_turn(ref, write))
 
-    async def _in_turn(
-        self, ref: ObjectRef, write: Callable[[FolderIndex], Awaitable[None]]
-    ) -> FolderIndex:
+    async def _in_turn(self, ref: ObjectRef, write: _Write) -> FolderIndex:
         with told(str(ref), self._log):
             async with self._writing, self._writer.turn():
-                for _ in range(_TRIES):
-                    index = await self._fresh(str(ref))
-                    try:
-                        await write(index)
-                    except ChangedMeanwhileError:
-                        continue
-                    except UnsureError:
-                        raise
-                    except (OSError, DocumentError) as error:
-                        raise unavailable(str(ref), error, self._log, unwritten=True) from error
-                    return await self._fresh(str(ref))
+                return await self._write(ref, write, self._writer)
+
+    async def _write(self, ref: ObjectRef, write: _Write, writer: _Writer) -> FolderIndex:
+        for _ in range(_TRIES):
+            index = await self._fresh(str(ref))
+            try:
+                await write(index, writer)
+            except ChangedMeanwhileError:
+                continue
+            except UnsureError:
+                raise
+            except (OSError, DocumentError) as error:
+                raise unavailable(str(ref), error, self._log, unwritten=True) from error
+            return await self._fresh(str(ref))
         raise ResourceStoreUnavailableError(str(ref), "others keep changing its file; try again")
 
     async def _undisturbed(self, work: Coroutine[Any, Any, T]) -> T:
@@ -239,6 +255,7 @@ class DirectoryResources:
 
     def _edit(
         self,
+        writer: _Writer,
         index: FolderIndex,
         path: Path,
         ref: ObjectRef,
@@ -258,9 +275,9 @@ class DirectoryResources:
             raise ChangedMeanwhileError(str(path))
         data = text.removed(ref) if wanted is None else text.replaced(ref, wanted)
         if data is None:
-            self._writer.remove(path, before)
+            writer.remove(path, before)
         else:
-            self._writer.write(path, data, before)
+            writer.write(path, data, before)
 
     def _free_path(self, ref: ObjectRef) -> Path:
         """A file that is not there. Namespaces hold no dot, so names do not meet."""

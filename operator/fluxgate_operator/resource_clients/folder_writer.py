@@ -83,7 +83,7 @@ class FolderWriter:
         draft = target.parent / f"{_DRAFT}{secrets.token_hex(8)}.new"
         try:
             _fill(draft, data, target if before is not None else None)
-            _check(target, before)
+            check_stamp(target, before)
             draft.replace(target)
         except BaseException:
             draft.unlink(missing_ok=True)
@@ -94,7 +94,7 @@ class FolderWriter:
     def remove(self, path: Path, before: Stamp) -> None:
         """Delete the file whose stamp is ``before``. Raises as :meth:`write`."""
         target = Path(os.path.realpath(path))
-        _check(target, before)
+        check_stamp(target, before)
         target.unlink()
         with _made():
             if path.is_symlink():
@@ -118,7 +118,8 @@ def _made() -> Iterator[None]:
         raise UnsureError(error.errno, error.strerror, error.filename) from error
 
 
-def _check(target: Path, before: Stamp | None) -> None:
+def check_stamp(target: Path, before: Stamp | None) -> None:
+    """Whether the file is the one whose stamp is ``before``, or none. Raises :class:`ChangedMeanwhileError`."""
     try:
         now = stamp_of(target)
     except FileNotFoundError:

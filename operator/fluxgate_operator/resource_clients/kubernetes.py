@@ -31,7 +31,7 @@ from fluxgate.resources import ObjectRef
 from fluxgate_operator.kube.access import ClusterAccess
 from fluxgate_operator.resource_clients.kubernetes_watch import Listing, WatchSettings, followed
 from fluxgate_operator.resource_clients.objects import PLURALS, bookkeeping, checked
-from fluxgate_operator.resource_clients.official import asked, official_client
+from fluxgate_operator.resource_clients.official import DRY_RUN, asked, official_client
 
 FIELD_MANAGER = "fluxgate-admin"
 """Who managedFields says wrote what comes through here."""
@@ -146,7 +146,7 @@ class KubernetesResources:
 
     # writing
 
-    async def create(self, document: Document) -> Stored:
+    async def create(self, document: Document, *, dry_run: bool = False) -> Stored:
         """See :class:`~fluxgate.ports.ResourceClient`."""
         ref, wanted = checked(document)
         self._check_ours(ref)
@@ -158,13 +158,15 @@ class KubernetesResources:
                 ref.namespace,
                 PLURALS[ref.kind],
                 wanted,
+                dry_run=DRY_RUN if dry_run else None,
                 field_manager=FIELD_MANAGER,
                 field_validation="Strict",
             ),
+            dry_run=dry_run,
         )
         return _stored(ref.kind, made)
 
-    async def replace(self, document: Document, version: str) -> Stored:
+    async def replace(self, document: Document, version: str, *, dry_run: bool = False) -> Stored:
         """See :class:`~fluxgate.ports.ResourceClient`.
 
         Finalizers, owners and others' bookkeeping annotations stay. A status written meanwhile is no conflict.
@@ -177,7 +179,7 @@ class KubernetesResources:
                 return current
             body = _body(wanted, seen)
             try:
-                return _stored(ref.kind, await self._put(ref, body))
+                return _stored(ref.kind, await self._put(ref, body, dry_run=dry_run))
             except ResourceConflictError:
                 seen = await self._get(ref)
                 current = _stored(ref.kind, seen)
@@ -185,7 +187,9 @@ class KubernetesResources:
                     raise
         raise ResourceConflictError(str(ref), "its status changes too often; try again")
 
-    async def _put(self, ref: ObjectRef, body: dict[str, Any]) -> Mapping[str, Any]:
+    async def _put(
+        self, ref: ObjectRef, body: dict[str, Any], *, dry_run: bool
+    ) -> Mapping[str, Any]:
         return await self._ask(
             str(ref),
             lambda api: api.replace_namespaced_custom_object(
@@ -195,22 +199,26 @@ class KubernetesResources:
                 PLURALS[ref.kind],
                 ref.name,
                 body,
+                dry_run=DRY_RUN if dry_run else None,
                 field_manager=FIELD_MANAGER,
                 field_validation="Strict",
             ),
+            dry_run=dry_run,
         )
 
-    async def delete(self, ref: ObjectRef, version: str | None = None) -> None:
+    async def delete(
+        self, ref: ObjectRef, version: str | None = None, *, dry_run: bool = False
+    ) -> None:
         """See :class:`~fluxgate.ports.ResourceClient`."""
         if not self._ours(ref.namespace):
             raise ResourceNotFoundError(str(ref), "is not there")
         if version is None:
-            await self._delete(ref, None)
+            await self._delete(ref, None, dry_run=dry_run)
             return
         before = current = _stored(ref.kind, await self._at(ref, version))
         for _ in range(_TRIES):
             try:
-                await self._delete(ref, current.version)
+                await self._delete(ref, current.version, dry_run=dry_run)
             except ResourceConflictError:
                 current = await self.get(ref)
                 if not _same(before, current):
@@ -219,8 +227,10 @@ class KubernetesResources:
                 return
         raise ResourceConflictError(str(ref), "its status changes too often; try again")
 
-    async def _delete(self, ref: ObjectRef, version: str | None) -> None:
+    async def _delete(self, ref: ObjectRef, version: str | None, *, dry_run: bool) -> None:
         condition = V1Preconditions(resource_version=version) if version is not None else None
+        # in the body: beside one, the API server does not read the query's (it would delete)
+        options = V1DeleteOptions(preconditions=condition, dry_run=[DRY_RUN] if dry_run else None)
         await self._ask(
             str(ref),
             lambda api: api.delete_namespaced_custom_object(
@@ -229,8 +239,9 @@ class KubernetesResources:
                 ref.namespace,
                 PLURALS[ref.kind],
                 ref.name,
-                body=V1DeleteOptions(preconditions=condition),
+                body=options,
             ),
+            dry_run=dry_run,
         )
 
     async def _at(self, ref: ObjectRef, version: str) -> Mapping[str, Any]:
@@ -265,11 +276,19 @@ class KubernetesResources:
         return CustomObjectsApi(self._client)
 
     async def _ask(
-        self, subject: str, request: Callable[[CustomObjectsApi], Awaitable[object]]
+        self,
+        subject: str,
+        request: Callable[[CustomObjectsApi], Awaitable[object]],
+        *,
+        dry_run: bool = False,
     ) -> Mapping[str, Any]:
         api = self._api()
         answer = await asked(
-            subject, lambda: request(api), seconds=self._seconds, patience=self._patience
+            subject,
+            lambda: request(api),
+            seconds=self._seconds,
+            patience=self._patience,
+            dry_run=dry_run,
         )
         return cast("Mapping[str, Any]", answer)
 
@@ -292,7 +311,7 @@ def _stored(kind: str, seen: Mapping[str, Any]) -> Stored:
     return Stored(
         ObjectRef(kind, meta["namespace"], meta["name"]),
         canonical({**seen, "kind": kind, "apiVersion": API_VERSION}),
-        meta["resourceVersion"],
+        meta.get("resourceVersion", ""),  # a dry run of a creation gives none
         uid=meta.get("uid", ""),
         created_at=meta.get("creationTimestamp", ""),
         manager=_manager(meta.get("managedFields") or ()),

@@ -17,6 +17,7 @@ from fluxgate.errors import (
     FieldProblem,
     ResourceClientError,
     ResourceConflictError,
+    ResourceDryRunError,
     ResourceError,
     ResourceExistsError,
     ResourceForbiddenError,
@@ -25,14 +26,22 @@ from fluxgate.errors import (
 )
 from fluxgate_operator.kube.access import ClusterAccess
 from fluxgate_operator.kube.errors import KubeConfigError
+from fluxgate_operator.kube.types import VALIDATING_WEBHOOK
 
 T = TypeVar("T")
+
+DRY_RUN = "All"
+"""The value of ``dryRun``: every stage but storing (meta/v1 CreateOptions)."""
 
 _REFUSED = frozenset({400, 413, 422})
 """Codes about what was sent: the document will not become valid by waiting."""
 
 _NO_RIGHT = re.compile(r'forbidden: User "[^"]*" cannot \S+ (resource|path) ')
 """How the API server says that who asks lacks a right; admission (a webhook, a quota) says 403 in other words."""
+
+_UNASKED = re.compile(r'admission webhook "[^"]*" does not support dry run')
+"""Of a webhook with side effects: the API server does not ask it, and refuses the dry run (KEP-576)."""
+_OURS = f'admission webhook "{VALIDATING_WEBHOOK}" denied the request: '
 
 
 class _Access(Configuration):
@@ -78,7 +87,12 @@ async def official_client(
 
 
 async def asked(
-    subject: str, ask: Callable[[], Awaitable[T]], *, seconds: float, patience: float
+    subject: str,
+    ask: Callable[[], Awaitable[T]],
+    *,
+    seconds: float,
+    patience: float,
+    dry_run: bool = False,
 ) -> T:
     """What ``ask`` gives, within ``seconds`` a try.
 
@@ -94,13 +108,27 @@ async def asked(
         except ApiException as error:
             wait = retry_after(error)
             if error.status != 429 or loop.time() + (wait or 1.0) > deadline:
-                raise refusal(subject, error) from error
+                raise refusal(subject, error, dry_run=dry_run) from error
             await asyncio.sleep(wait or 1.0)
         except (aiohttp.ClientError, OSError, ValueError, KubeConfigError) as error:
             words = str(error) or type(error).__name__
             raise ResourceStoreUnavailableError(
                 subject, f"the API server does not answer: {words}"
             ) from error
+
+
+def _unsaid(message: str) -> str:
+    """Why a dry run was refused though the write may be made; empty when the write would be refused, too.
+
+    Our own webhook judges an object beside what is stored, without what a caller writes together with it. All
+    of that together is what the admin API tries, by the same translation.
+    """
+    if _UNASKED.search(message):
+        return f"the API server cannot say before it is written: {message}"
+    if _OURS in message:
+        words = message.partition(_OURS)[2]
+        return f"by itself, beside what is stored now, FluxGate's admission webhook refuses it: {words}"
+    return ""
 
 
 def retry_after(error: ApiException) -> float | None:
@@ -118,10 +146,14 @@ def status_of(error: ApiException) -> Mapping[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def refusal(subject: str, error: ApiException) -> ResourceClientError | ResourceError:
+def refusal(
+    subject: str, error: ApiException, *, dry_run: bool = False
+) -> ResourceClientError | ResourceError:
     """An answer of 400 or more, in the port's words."""
     status = status_of(error)
     reason, message = status.get("reason", ""), status.get("message") or str(error.reason)
+    if dry_run and (why := _unsaid(message)):
+        return ResourceDryRunError(subject, why)
     if error.status == 409:
         kind = ResourceExistsError if reason == "AlreadyExists" else ResourceConflictError
         return kind(subject, "is there already" if reason == "AlreadyExists" else message)

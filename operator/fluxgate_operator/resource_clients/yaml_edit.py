@@ -22,7 +22,13 @@ from ruamel.yaml.representer import RoundTripRepresenter
 
 from fluxgate_operator.documents import DocumentError, read_yaml
 from fluxgate_operator.resource_clients.carry_over import carry_over
-from fluxgate_operator.resource_clients.yaml_nodes import CannotEditError, Editor, built, same
+from fluxgate_operator.resource_clients.yaml_nodes import (
+    CannotEditError,
+    Editor,
+    built,
+    new_yaml,
+    same,
+)
 
 _HEAD = re.compile(r"\A---[ \t]*(?:#[^\n]*)?\n")
 _COMMENT = re.compile(r"^[ \t]*#[^\n]*", re.MULTILINE)
@@ -108,7 +114,7 @@ _Representer.add_representer(float, _represent_float)
 
 
 def _writer() -> YAML:
-    writer = YAML()
+    writer = new_yaml()
     writer.Representer = _Representer
     writer.preserve_quotes = True
     writer.width = _NO_FOLDING

@@ -10,6 +10,7 @@ import difflib
 import json
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, cast
 
 import yaml
@@ -123,12 +124,29 @@ def built(value: object, quoted: type[ScalarString] | None = None) -> object:
 
 def _ambiguous(text: str) -> bool:
     """Whether a reader of YAML 1.1 or 1.2 would take the text, unquoted, for something else."""
-    readers: tuple[Any, Any] = yaml.resolver.Resolver(), YAML().resolver
     found = [
         reader.resolve(node, text, (True, False))
-        for reader, node in zip(readers, (yaml.ScalarNode, ScalarNode), strict=True)
+        for reader, node in zip(_readers(), (yaml.ScalarNode, ScalarNode), strict=True)
     ]
     return any(str(tag) != _TEXT for tag in found) or text in _GO_BOOLEANS
+
+
+@cache
+def _readers() -> tuple[Any, Any]:
+    """What tells the type of plain text, by YAML 1.1 and by 1.2; dear to make, and asked of every text."""
+    return yaml.resolver.Resolver(), new_yaml().resolver
+
+
+class _WithoutPlugIns(YAML):
+    """Every YAML() looks for plug-ins on the disk; we have none."""
+
+    def official_plug_ins(self) -> list[str]:
+        return []
+
+
+def new_yaml() -> YAML:
+    """A reader and writer of YAML 1.2 that keeps what people wrote."""
+    return _WithoutPlugIns()
 
 
 def _spelled(values: list[Any]) -> list[str]:

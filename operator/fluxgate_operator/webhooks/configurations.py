@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fluxgate.api.v1alpha1 import API_VERSION, KINDS
+from fluxgate_operator.kube.types import VALIDATING_WEBHOOK
 from fluxgate_operator.sidecar.settings import INJECT_LABEL
 
 MUTATE, VALIDATE = "/mutate-pods", "/validate"
@@ -39,7 +40,7 @@ def webhook_configurations(
     group, _, version = API_VERSION.partition("/")
     validating = {
         **common,
-        "name": "resources.gateway.fluxgate.io",
+        "name": VALIDATING_WEBHOOK,
         "failurePolicy": "Ignore",
         "timeoutSeconds": 5,
         "rules": [_rule(group, version, ["CREATE", "UPDATE"], [each.plural for each in KINDS])],

@@ -187,6 +187,8 @@ async def test_a_namespace_that_is_not_there_is_the_documents_mistake(
     async with KubernetesResources(access, structlog.get_logger()) as everywhere:
         with pytest.raises(ResourceError, match=r"metadata\.namespace: there is no such namespace"):
             await everywhere.create(upstream("nobody-made-this"))
+        with pytest.raises(ResourceError, match=r"metadata\.namespace: there is no such namespace"):
+            await everywhere.create(upstream("nobody-made-this"), dry_run=True)
     with pytest.raises(ResourceError, match=r"metadata\.namespace: is not managed here"):
         await direct.create(upstream("default"))
 
@@ -199,6 +201,8 @@ async def test_a_missing_right_is_named_and_is_not_the_documents_mistake(
     async with KubernetesResources(access, structlog.get_logger()) as weak:
         for call in (
             weak.create(upstream(namespace)),
+            weak.create(upstream(namespace), dry_run=True),
+            weak.delete(ObjectRef("Upstream", namespace, "a"), dry_run=True),
             weak.get(ObjectRef("Upstream", namespace, "a")),
             weak.list("Upstream"),
         ):
@@ -215,8 +219,9 @@ async def test_a_quota_is_said_in_the_servers_words(
     quota = control_plane.request("POST", path, {"metadata": {"name": "q"}, "spec": {"hard": hard}})
     body = {**quota, "status": {"hard": hard, "used": hard}}
     control_plane.request("PUT", f"{path}/q/status", body)
-    with pytest.raises(ResourceError, match="exceeded quota"):
-        await direct.create(upstream(namespace))
+    for dry_run in (True, False):
+        with pytest.raises(ResourceError, match="exceeded quota"):
+            await direct.create(upstream(namespace), dry_run=dry_run)
 
 
 async def test_a_busy_server_is_asked_again_when_it_says_so(

@@ -11,6 +11,8 @@ applications do; the clock runs from before the signature until the answer is re
   right after another route was written: Envoy's answer is known, before and after are made anew.
 - A batch is POST /v2/objects:apply?dry_run=true of 500 routes nobody has tried: one trial, of which a batch may
   take 64 to find who in it is at fault.
+
+``--only apply`` applies a folder to a gateway without routes instead, as ``bench/applying.py`` says.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import configs
+from bench import applying, configs
 from bench.harness import BenchError, RunningGateway, fluxgate, free_port, gateway, static_envoy
 from bench.report import table, verdict
 from fluxgate.secret import SecretBytes
@@ -94,11 +96,23 @@ class Client:
         return took, answer
 
 
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """Where the admin API is, and the first key of it."""
+
+    port: int
+    key: str
+    signing_secret: str
+
+
 class World:
     """A gateway with so many routes, its admin API, and an upstream that answers."""
 
-    def __init__(self, running: RunningGateway, client: Client, up: int, routes: int) -> None:
+    def __init__(
+        self, running: RunningGateway, client: Client, up: int, routes: int, admin: Admin
+    ) -> None:
         self.running, self.client, self.up, self.routes = running, client, up, routes
+        self.admin = admin
         self._load = os.getloadavg()[0]
 
     def body(self, name: str) -> dict[str, Any]:
@@ -210,16 +224,18 @@ def world(routes: int) -> Iterator[World]:
             static_envoy(configs.answering_envoy(up), folder, up),
             gateway(files, seconds=300, arguments=arguments, environment=environment) as running,
         ):
-            client = Client(port, made["key"], made["signing_secret"])
+            admin = Admin(port, made["key"], made["signing_secret"])
+            client = Client(admin.port, admin.key, admin.signing_secret)
             _settle(client, routes)
-            yield World(running, client, up, routes)
+            yield World(running, client, up, routes, admin)
 
 
 def _settle(client: Client, routes: int) -> None:
     """Until everything that was there is in history: that is work of a first start."""
     deadline = time.monotonic() + 180
+    kind = "Route" if routes else "Upstream"
     while time.monotonic() < deadline:
-        _, answer = client.timed(200, "GET", "/v2/history?kind=Route&limit=1")
+        _, answer = client.timed(200, "GET", f"/v2/history?kind={kind}&limit=1")
         if answer["data"] and _recorded(client) >= routes:
             return
         time.sleep(0.2)
@@ -283,14 +299,44 @@ def report(results: list[Samples]) -> str:
     return "\n## (k) The admin API\n\n" + table(header, rows) + told
 
 
+def run_apply(sizes: tuple[int, ...]) -> list[applying.Apply]:
+    """Apply folders of so many routes, with one Upstream and with one each."""
+    found = []
+    for own in (False, True):
+        for routes in sizes:
+            with world(0) as present, applying.connected(*_of(present.admin)) as api:
+                running = present.running
+                found.append(
+                    applying.measure(
+                        api,
+                        routes=routes,
+                        own=own,
+                        pid=running.pid,
+                        envoy=running.envoy_pid,
+                        gateway=running.port,
+                        up=present.up,
+                    )
+                )
+    return found
+
+
+def _of(admin: Admin) -> tuple[int, str, str]:
+    return admin.port, admin.key, admin.signing_secret
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sizes", nargs="*", type=int, default=SIZES)
+    parser.add_argument("sizes", nargs="*", type=int)
+    parser.add_argument("--only", choices=("apply", "requests"))
     parser.add_argument("--samples", type=int, default=100)
     parser.add_argument("--walks", type=int, default=3)
     given = parser.parse_args()
-    print(report(run(tuple(given.sizes), samples=given.samples, walks=given.walks)))
+    if given.only != "apply":
+        sizes = tuple(given.sizes or SIZES)
+        print(report(run(sizes, samples=given.samples, walks=given.walks)), flush=True)
+    if given.only != "requests":
+        print(applying.report(run_apply(tuple(given.sizes or (applying.ROUTES,)))))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import time
 from bisect import bisect_left
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -103,6 +104,9 @@ class Reconciler:
         self._sequences: list[int] = []
         self._latest: dict[tuple[str, str], int] = {}
         self._changed_in: dict[ObjectRef, int] = {}
+        self._writers = 0
+        """How many write a batch now."""
+        self._written = asyncio.Event()
         self.current: Reconciliation | None = None
         self.failure: str = ""
         self.done = Signal()
@@ -122,6 +126,28 @@ class Reconciler:
             self._set_aside = dict(objects)
             self.poke()
 
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """Somebody writes many objects: what comes meanwhile is one turn, when all is written.
+
+        A file alone takes longer than a pause between two changes of a burst: without this each would be a turn.
+        """
+        self._writers += 1
+        self._written.clear()
+        try:
+            yield
+        finally:
+            self._writers -= 1
+            if not self._writers:
+                self._written.set()
+
+    async def _gather(self) -> None:
+        """Wait for those who write many objects; not for ever, and not for each of a queue of them."""
+        if self._writers:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._holdoff.gathering):
+                    await self._written.wait()
+
     async def run(self) -> None:
         """Reconcile until cancelled."""
         await self._synced()
@@ -129,6 +155,7 @@ class Reconciler:
         loop = asyncio.get_running_loop()
         while True:
             await self._wanted.wait()
+            await self._gather()
             await hold_off(self._wanted, self._holdoff, loop.time)
             await self._reconcile_vetted()
 

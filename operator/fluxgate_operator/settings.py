@@ -47,11 +47,13 @@ class HoldoffSettings:
     """How a burst of changes is coalesced. Seconds.
 
     The first change after idle waits ``delay``; each further change within it extends
-    the wait by ``delay`` again, to ``ceiling`` in all.
+    the wait by ``delay`` again, to ``ceiling`` in all. Whoever writes many objects and says so is
+    waited for, ``gathering`` at the longest: then others have their turn.
     """
 
     delay: float = 0.002
     ceiling: float = 0.1
+    gathering: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
@@ -192,6 +193,9 @@ class MemoryPlane:
     async def seen(self, writes: Iterable[Pending], seconds: float) -> int | None:
         del writes, seconds
         return self.resources().revision if self.sees else None
+
+    def gathering(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     async def wait(self, revision: int, seconds: float) -> Propagation:
         self.waited.append(seconds)

@@ -31,7 +31,7 @@ from fluxgate_admin.use_cases.batch_trial import BatchTrial
 from fluxgate_admin.use_cases.changes import Changes, Seen
 from fluxgate_admin.use_cases.documents import equal, etag_of_document, read
 from fluxgate_admin.use_cases.drafts import WriteOptions
-from fluxgate_admin.use_cases.failures import invalid_document, refusals
+from fluxgate_admin.use_cases.failures import refusals, refused_by_store
 from fluxgate_admin.use_cases.ports import RevisionChange
 from fluxgate_admin.use_cases.proof import DONE, Proofs, Sync
 from fluxgate_admin.use_cases.trials import Trials
@@ -76,10 +76,12 @@ class Batches:
         left = [each for each in entries if each.changes]
         if options.dry_run:
             report = await self._trial.run(principal, left, options)
+            await self._write(principal, entries, options)
             return BatchOutcome(entries, DONE, report, dry_run=True)
         async with self._changes.claims.held(each.item.document for each in left):
             report = await self._trial.run(principal, left, options)
-            await self._write(principal, entries, options)
+            with self._plane.gathering():
+                await self._write(principal, entries, options)
             made = [(each.item.ref, each.stored) for each in entries if each.changes]
             self._trials.stored([ref for ref, _ in made], report, options)
             seen = await self._changes.seen(made, options) if made else None
@@ -172,11 +174,10 @@ class Batches:
         for _ in range(_ATTEMPTS):
             if isinstance(outcome, Written):
                 each.stored, each.revision = outcome.stored, outcome.revision
+                each.warnings += outcome.doubts(principal, each.draft)
                 return
             if isinstance(outcome, ResourceError):
-                raise invalid_document(
-                    outcome, each.item.document or {}, each.draft.pointers
-                ) from outcome
+                raise refused_by_store(principal, outcome, each.draft) from outcome
             raced = isinstance(outcome, _RACES)
             if not raced or (isinstance(outcome, ResourceNotFoundError) and each.current is None):
                 raise outcome

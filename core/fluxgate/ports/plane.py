@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -100,6 +101,13 @@ class ControlPlane(Protocol):
         """The revision of the resources that includes ``writes`` (or newer ones of the same objects).
 
         None when that takes longer than ``seconds``. Returns when :meth:`resources` has them.
+        """
+        ...
+
+    def gathering(self) -> AbstractContextManager[None]:
+        """Many objects are written until the end of the block: they cost one turn, not one each.
+
+        What others write meanwhile waits with them, for about a second at the longest.
         """
         ...
 

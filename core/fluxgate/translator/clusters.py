@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 
@@ -110,10 +111,58 @@ EndpointLookup = Callable[[str], tuple[EndpointIR, ...]]
 
 
 @dataclass(slots=True)
+class _Users:
+    """Who refers to one cluster: specs of one name, and those they come from.
+
+    Ten thousand routes may share a cluster. What one of them costs is its own place in the order.
+    """
+
+    specs: dict[ClusterSpec, int] = field(default_factory=dict)
+    _origins: Counter[ObjectRef] = field(default_factory=Counter)
+    _moved: set[ObjectRef] = field(default_factory=set)
+    """Those that came or went since the order was last asked for."""
+    _order: list[ObjectRef] = field(default_factory=list)
+
+    def add(self, spec: ClusterSpec) -> None:
+        """Count a spec that was not among them."""
+        for origin in spec.origins:
+            self._origins[origin] += 1
+            if self._origins[origin] == 1:
+                self._moved.add(origin)
+
+    def remove(self, spec: ClusterSpec) -> None:
+        """A spec is not among them any more."""
+        for origin in spec.origins:
+            self._origins[origin] -= 1
+            if not self._origins[origin]:
+                del self._origins[origin]
+                self._moved.add(origin)
+
+    def origins(self) -> tuple[ObjectRef, ...]:
+        """Everyone who is to blame for the cluster, in order."""
+        if len(self._moved) > _FEW:
+            self._order = sorted(self._origins)
+        else:
+            for origin in self._moved:
+                self._place(origin)
+        self._moved.clear()
+        return tuple(self._order)
+
+    def _place(self, origin: ObjectRef) -> None:
+        index = bisect_left(self._order, origin)
+        known = index < len(self._order) and self._order[index] == origin
+        if origin not in self._origins:
+            if known:
+                del self._order[index]
+        elif not known:
+            self._order.insert(index, origin)
+
+
+@dataclass(slots=True)
 class ClusterUses:
     """The clusters that one gateway's routes refer to, counted."""
 
-    _specs: dict[str, dict[ClusterSpec, int]] = field(default_factory=dict)
+    _users: dict[str, _Users] = field(default_factory=dict)
     _names: dict[str, set[str]] = field(default_factory=dict)
     _built: dict[str, Cluster] = field(default_factory=dict)
     _stale: set[str] = field(default_factory=set)
@@ -124,22 +173,28 @@ class ClusterUses:
 
     def add(self, spec: ClusterSpec) -> None:
         """One more route refers to ``spec``."""
-        counts = self._specs.setdefault(spec.name, {})
+        users = self._users.get(spec.name)
+        if users is None:
+            users = self._users[spec.name] = _Users()
+        counts = users.specs
         if spec not in counts:
             self._stale.add(spec.name)
             self._names.setdefault(spec.pool, set()).add(spec.name)
+            users.add(spec)
         counts[spec] = counts.get(spec, 0) + 1
 
     def remove(self, spec: ClusterSpec) -> None:
         """One route less refers to ``spec``."""
-        counts = self._specs[spec.name]
+        users = self._users[spec.name]
+        counts = users.specs
         counts[spec] -= 1
         if counts[spec]:
             return
         del counts[spec]
+        users.remove(spec)
         self._stale.add(spec.name)
         if not counts:
-            del self._specs[spec.name]
+            del self._users[spec.name]
             names = self._names[spec.pool]
             names.discard(spec.name)
             if not names:
@@ -174,8 +229,8 @@ class ClusterUses:
         return self._result
 
     def _cluster(self, name: str, lookup: EndpointLookup) -> Cluster | None:
-        specs = self._specs.get(name)
-        return _build(specs, lookup) if specs else None
+        users = self._users.get(name)
+        return _build(users, lookup) if users is not None else None
 
     def _put(self, name: str, cluster: Cluster | None) -> None:
         """Put one cluster into its place; sorting ten thousand for it would take longer."""
@@ -199,13 +254,13 @@ def _eds_name(spec: ClusterSpec) -> str:
     return "#".join((spec.pool, *filter(None, said)))
 
 
-def _build(specs: Iterable[ClusterSpec], lookup: EndpointLookup) -> Cluster:
-    listed = list(specs)
-    spec, settings = listed[0], listed[0].settings
+def _build(users: _Users, lookup: EndpointLookup) -> Cluster:
+    spec = next(iter(users.specs))
+    settings = spec.settings
     return Cluster(
         name=spec.name,
         eds_name=_eds_name(spec),
-        origins=tuple(sorted({origin for each in listed for origin in each.origins})),
+        origins=users.origins(),
         endpoints=lookup(spec.pool),
         dns=settings.dns,
         protocol=settings.protocol,

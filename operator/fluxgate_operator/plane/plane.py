@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from types import MappingProxyType
 
 from fluxgate.ir import Gateway
@@ -82,6 +83,10 @@ class EnginePlane:
                     await turn_done
         except TimeoutError:
             return None
+
+    def gathering(self) -> AbstractContextManager[None]:
+        """What is written until the end of the block is taken into one turn, or a few."""
+        return self._engine.reconciler.gathering()
 
     async def wait(self, revision: int, seconds: float) -> Propagation:
         """Who serves ``revision``: as soon as all do, or after ``seconds``."""

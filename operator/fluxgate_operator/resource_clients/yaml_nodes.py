@@ -114,12 +114,24 @@ def built(value: object, quoted: type[ScalarString] | None = None) -> object:
         return CommentedSeq(built(each) for each in value)
     if not isinstance(value, str):
         return value
+    if quoted is not None and "\n" not in value:
+        return quoted(value)
+    return _STYLES[style_of(value)](value)
+
+
+def style_of(value: str) -> str | None:
+    """How a text is written: as a block, in double quotes, or (None) as it is, unless that cannot be."""
     if "\n" in value:
         plain = _PLAIN_LINES.fullmatch(value) and not value.startswith((" ", "\n", "\t"))
-        return LiteralScalarString(value) if plain else DoubleQuotedScalarString(value)
-    if quoted is not None:
-        return quoted(value)
-    return DoubleQuotedScalarString(value) if _ambiguous(value) else value
+        return "|" if plain else '"'
+    return '"' if _ambiguous(value) else None
+
+
+_STYLES: Mapping[str | None, type[str]] = {
+    "|": LiteralScalarString,
+    '"': DoubleQuotedScalarString,
+    None: str,
+}
 
 
 def _ambiguous(text: str) -> bool:

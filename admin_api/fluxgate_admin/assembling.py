@@ -13,6 +13,7 @@ from fluxgate_admin.use_cases.explanations import Explanations
 from fluxgate_admin.use_cases.fleet import Fleet
 from fluxgate_admin.use_cases.objects import Objects
 from fluxgate_admin.use_cases.pools import Pools
+from fluxgate_admin.use_cases.rehearsal import Rehearsal
 from fluxgate_admin.use_cases.trials import Trials
 from fluxgate_admin.use_cases.validation import Validation
 from fluxgate_admin.use_cases.writer import Writer
@@ -36,5 +37,5 @@ def build_use_cases(deps: Deps) -> UseCases:
         fleet=Fleet(plane),
         objects=objects,
         pools=Pools(plane),
-        validation=Validation(trials, changes),
+        validation=Validation(trials, changes, Rehearsal(deps.resources, writer)),
     )

@@ -83,11 +83,15 @@ def route(name: str = "orders", path: str = "/orders", **spec: Any) -> dict[str,
 
 @dataclass
 class MemoryResources:
-    """A place for objects. ``before_write`` runs in front of every write, and may raise or write itself."""
+    """A place for objects. ``before_write`` runs in front of every write, and may raise or write itself.
+
+    ``tried`` names what dry runs asked about; ``before_write`` runs in front of those, too.
+    """
 
     objects: dict[ObjectRef, Stored] = field(default_factory=dict)
     before_write: Callable[[], None] = lambda: None
     after_write: Callable[[], None] = lambda: None
+    tried: list[str] = field(default_factory=list)
     _versions: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def put(self, made: Document) -> Stored:
@@ -115,25 +119,37 @@ class MemoryResources:
             raise ResourceNotFoundError(str(ref), "there is no such object")
         return self.objects[ref]
 
-    async def create(self, made: Document) -> Stored:
+    async def create(self, made: Document, *, dry_run: bool = False) -> Stored:
         self.before_write()
         ref = ref_of_document(made)
         if ref in self.objects:
             raise ResourceExistsError(str(ref), "is there already")
+        if dry_run:
+            self.tried.append(f"create {ref.name}")
+            return Stored(ref, made, "")
         stored = self.put(made)
         self.after_write()
         return stored
 
-    async def replace(self, made: Document, version: str) -> Stored:
+    async def replace(self, made: Document, version: str, *, dry_run: bool = False) -> Stored:
         self.before_write()
-        self._check(ref_of_document(made), version)
+        ref = ref_of_document(made)
+        self._check(ref, version)
+        if dry_run:
+            self.tried.append(f"replace {ref.name}")
+            return Stored(ref, made, "")
         stored = self.put(made)
         self.after_write()
         return stored
 
-    async def delete(self, ref: ObjectRef, version: str | None = None) -> None:
+    async def delete(
+        self, ref: ObjectRef, version: str | None = None, *, dry_run: bool = False
+    ) -> None:
         self.before_write()
         self._check(ref, version)
+        if dry_run:
+            self.tried.append(f"delete {ref.name}")
+            return
         del self.objects[ref]
         self.after_write()
 

@@ -1,7 +1,7 @@
 """The way of every write, in one place, for every surface.
 
 authorise -> namespace -> read -> If-Match -> build -> check -> equal -> turn -> references -> trial -> announce -> write
--> record -> seen -> proof; a dry run ends with the trial, and waits for nobody's turn
+-> record -> seen -> proof; a dry run waits for nobody's turn, and ends with what the write would be told
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from fluxgate_admin.use_cases.change_refusals import exists, in_use, missed, uns
 from fluxgate_admin.use_cases.claims import Claims
 from fluxgate_admin.use_cases.documents import equal, etag_of_document, parse, read
 from fluxgate_admin.use_cases.drafts import Draft, Outcome, Report, WriteOptions
-from fluxgate_admin.use_cases.failures import invalid_document, moved, refusals
+from fluxgate_admin.use_cases.failures import invalid_document, moved, refusals, refused_by_store
 from fluxgate_admin.use_cases.policy_configs import check_configs
 from fluxgate_admin.use_cases.ports import RevisionChange
 from fluxgate_admin.use_cases.proof import DONE, Proofs
@@ -123,6 +123,10 @@ class Changes:
                     return await self._unchanged(principal, draft, current, options)
                 if options.dry_run:
                     report = await self._try(principal, draft, options)
+                    tried = await self._write(principal, current, draft, options, must)
+                    if tried is None:
+                        continue
+                    report = report.and_also(tried.doubts(principal, draft))
                     change = _kind_of(current, draft)
                     return Outcome(ref, change, draft.document, DONE, report, dry_run=True)
                 async with self.claims.held((draft.document,)):
@@ -149,7 +153,7 @@ class Changes:
         except (ResourceConflictError, ResourceExistsError):
             return None
         except ResourceError as error:
-            raise invalid_document(error, draft.document or {}, draft.pointers) from error
+            raise refused_by_store(principal, error, draft) from error
         except ResourceNotFoundError as error:
             if current is not None and must is Must.ANY:
                 return None

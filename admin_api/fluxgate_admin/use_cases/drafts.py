@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fluxgate.ports import Difference, Stored, Untried
@@ -12,6 +12,9 @@ from fluxgate.resources import ObjectRef
 from fluxgate_admin.use_cases.pointers import Pointers
 from fluxgate_admin.use_cases.ports import RevisionChange
 from fluxgate_admin.use_cases.proof import Sync
+
+NOT_ASKED = "NotAsked"
+"""The reason of a warning: what the place that keeps the objects would say to a write is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,10 @@ class Report:
     def warnings(self) -> tuple[Problem, ...]:
         """What does not."""
         return (*(each for each in self.problems if not each.fatal), *self.doubts)
+
+    def and_also(self, problems: tuple[Problem, ...]) -> Report:
+        """The same with what was found later."""
+        return replace(self, problems=(*self.problems, *problems))
 
     @property
     def doubts(self) -> tuple[Problem, ...]:

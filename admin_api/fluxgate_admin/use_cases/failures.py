@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from fluxgate.errors import (
     ResourceClientError,
@@ -24,7 +25,10 @@ from fluxgate_admin.errors import (
     UnavailableError,
     UnprocessableError,
 )
+from fluxgate_admin.principal import Principal
+from fluxgate_admin.use_cases.drafts import Draft, Problem
 from fluxgate_admin.use_cases.pointers import Pointers, pointer_of_path
+from fluxgate_admin.use_cases.sight import redacted
 
 
 @contextmanager
@@ -55,19 +59,45 @@ def refusal_of(error: ResourceClientError) -> AdminError:
 
 
 def invalid_document(
-    error: ResourceError, document: Document, pointers: Pointers
+    error: ResourceError, document: Document, pointers: Pointers, *, source: str = "schema"
 ) -> UnprocessableError:
-    """The refusal of a document that is not a valid object."""
+    """The refusal of a document that is not a valid object, as ``source`` found it."""
     problems = [
         {
             "pointer": pointers.translate(pointer_of_path(each.path, document)),
             "message": each.message,
             "reason": "Invalid",
-            "source": "schema",
+            "source": source,
         }
         for each in error.problems
     ]
     return UnprocessableError(_said(problems) or str(error), problems, error="invalid")
+
+
+def refused_by_store(
+    principal: Principal, error: ResourceError, draft: Draft
+) -> UnprocessableError:
+    """The refusal of a valid object by who keeps it: the API server, or whom that asks about each write.
+
+    Webhooks may name objects of others; those names are left out.
+    """
+    told = [replace(each, message=redacted(principal, each.message)) for each in error.problems]
+    known = ResourceError(error.subject, tuple(told))
+    return invalid_document(known, draft.document or {}, draft.pointers, source="store")
+
+
+def problems_of(error: AdminError) -> list[Problem]:
+    """The problems that a refusal lists."""
+    return [
+        Problem(
+            pointer=each.get("pointer", ""),
+            message=each["message"],
+            reason=each.get("reason", "Invalid"),
+            source=each.get("source", "schema"),
+            fatal=True,
+        )
+        for each in error.details.get("problems", [])
+    ]
 
 
 def moved(error: UnprocessableError, pointers: Pointers) -> UnprocessableError:

@@ -5,30 +5,50 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
 from fluxgate.api.canonical import canonical
-from fluxgate.errors import ResourceClientError, ResourceError, ResourceStoreUnavailableError
+from fluxgate.errors import (
+    ResourceClientError,
+    ResourceDryRunError,
+    ResourceError,
+    ResourceStoreUnavailableError,
+)
 from fluxgate.ports import ResourceClient, Stored
 from fluxgate_admin.errors import UnavailableError
 from fluxgate_admin.principal import Principal
 from fluxgate_admin.use_cases.documents import carried_over
-from fluxgate_admin.use_cases.drafts import Draft, WriteOptions
+from fluxgate_admin.use_cases.drafts import NOT_ASKED, Draft, Problem, WriteOptions
 from fluxgate_admin.use_cases.ports import History, Intent
+from fluxgate_admin.use_cases.sight import redacted
 
+T = TypeVar("T")
 Failure = ResourceClientError | ResourceError
 """Why a write was not made; ``ResourceStoreUnavailableError``: nobody knows, unless it is ``unwritten``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written; ``stored`` None after a deletion, ``revision`` None when it is not known yet."""
+    """What was written; ``stored`` None after a deletion, ``revision`` None when it is not known yet.
+
+    After a dry run ``stored`` is what was there and still is, and ``unsaid`` why it is not known whether the write
+    would be made.
+    """
 
     stored: Stored | None
     revision: int | None
+    unsaid: str = ""
+
+    def doubts(self, principal: Principal, draft: Draft) -> tuple[Problem, ...]:
+        """What a dry run could not find out, as a warning."""
+        if not self.unsaid:
+            return ()
+        place, words = draft.pointers.translate(""), redacted(principal, self.unsaid)
+        return (Problem(place, words, NOT_ASKED, "store", fatal=False),)
 
 
 class Writer:
@@ -52,8 +72,11 @@ class Writer:
         """Put ``draft`` in place of ``current``.
 
         Raises errors of the resource client. Only when that did not answer does the announcement stay: the
-        write may have been made, and whoever sees its outcome knows whose it was.
+        write may have been made, and whoever sees its outcome knows whose it was. A dry run is asked about where
+        objects are kept, and is announced to nobody.
         """
+        if options.dry_run:
+            return await self._rehearse(current, draft)
         intent = self._intent(principal, current, draft, options)
         await self._history.begin(intent)
         try:
@@ -76,18 +99,11 @@ class Writer:
 
         An error of one is given in its place. Raises ``UnavailableError`` when nothing could be announced.
         """
+        if options.dry_run:
+            return await _each(changes, self._rehearse, at_once)
         intents = [self._intent(principal, now, draft, options) for now, draft in changes]
         await self._history.begin_all(intents)
-        gate = asyncio.Semaphore(at_once)
-
-        async def make(current: Stored | None, draft: Draft) -> Stored | Failure | None:
-            async with gate:
-                try:
-                    return await self._store(current, draft)
-                except (ResourceClientError, ResourceError) as error:
-                    return error
-
-        made = await asyncio.gather(*(make(now, draft) for now, draft in changes))
+        made = await _each(changes, self._store, at_once)
         done = []
         for intent, outcome in zip(intents, made, strict=True):
             if not isinstance(outcome, (ResourceClientError, ResourceError)):
@@ -127,14 +143,24 @@ class Writer:
             after=canonical(draft.document) if draft.document is not None else None,
         )
 
-    async def _store(self, current: Stored | None, draft: Draft) -> Stored | None:
+    async def _rehearse(self, current: Stored | None, draft: Draft) -> Written:
+        try:
+            await self._store(current, draft, dry_run=True)
+        except ResourceDryRunError as error:
+            return Written(current, None, error.message)
+        return Written(current, None)
+
+    async def _store(
+        self, current: Stored | None, draft: Draft, *, dry_run: bool = False
+    ) -> Stored | None:
         if draft.document is None:
-            await self._resources.delete(draft.ref, current.version if current else None)
+            version = current.version if current else None
+            await self._resources.delete(draft.ref, version, dry_run=dry_run)
             return None
         if current is None:
-            return await self._resources.create(draft.document)
+            return await self._resources.create(draft.document, dry_run=dry_run)
         document = carried_over(current.document, draft.document)
-        return await self._resources.replace(document, current.version)
+        return await self._resources.replace(document, current.version, dry_run=dry_run)
 
     async def _finish(self, intent: Intent, stored: Stored | None) -> int | None:
         try:
@@ -155,6 +181,24 @@ class Writer:
         self._log.warning(
             what, subject=str(intent.ref), request_id=intent.request_id, error=error.message
         )
+
+
+async def _each(
+    changes: Sequence[tuple[Stored | None, Draft]],
+    make: Callable[[Stored | None, Draft], Awaitable[T]],
+    at_once: int,
+) -> list[T | Failure]:
+    """What ``make`` gives for each change, or the error that it raised."""
+    gate = asyncio.Semaphore(at_once)
+
+    async def one(current: Stored | None, draft: Draft) -> T | Failure:
+        async with gate:
+            try:
+                return await make(current, draft)
+            except (ResourceClientError, ResourceError) as error:
+                return error
+
+    return await asyncio.gather(*(one(now, draft) for now, draft in changes))
 
 
 def _may_be_made(error: Failure) -> bool:

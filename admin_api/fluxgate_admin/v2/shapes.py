@@ -52,9 +52,10 @@ class ProblemShape(BaseModel):
     in_: Literal["query", "header", "path"] | None = Field(default=None, alias="in")
     message: str
     reason: str | None = Field(default=None, examples=["Invalid"])
-    source: Literal["schema", "translation", "envoy", "trial"] | None = Field(
+    source: Literal["schema", "translation", "envoy", "trial", "store"] | None = Field(
         default=None,
-        description="Who found it; `envoy` is the real proxy, `trial` says that not everything was tried.",
+        description="Who found it; `envoy` is the real proxy, `trial` says that not everything was tried, `store` is "
+        "what keeps the objects: the API server with quotas, policies and webhooks, or the folder.",
     )
     object: str | None = Field(
         default=None, description="Who suffers, when it is not what the request changes."

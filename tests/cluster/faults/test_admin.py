@@ -171,8 +171,8 @@ from fluxgate_operator.resource_clients.kubernetes import KubernetesResources
 
 replace = KubernetesResources.replace
 
-async def replace_and_die(self, document, version):
-    await replace(self, document, version)
+async def replace_and_die(self, document, version, *, dry_run):
+    await replace(self, document, version, dry_run=dry_run)
     os.kill(os.getpid(), signal.SIGKILL)
 
 KubernetesResources.replace = replace_and_die

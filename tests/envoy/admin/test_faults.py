@@ -47,8 +47,8 @@ class Interrupted(DirectoryResources):
 
     then: Callable[[], None]
 
-    async def create(self, document: Document) -> Stored:
-        stored = await super().create(document)
+    async def create(self, document: Document, *, dry_run: bool = False) -> Stored:
+        stored = await super().create(document, dry_run=dry_run)
         self.then()
         return stored
 
@@ -108,8 +108,8 @@ from fluxgate_operator.resource_clients.directory import DirectoryResources
 
 create = DirectoryResources.create
 
-async def create_and_die(self, document):
-    await create(self, document)
+async def create_and_die(self, document, *, dry_run):
+    await create(self, document, dry_run=dry_run)
     os.kill(os.getpid(), signal.SIGKILL)
 
 DirectoryResources.create = create_and_die

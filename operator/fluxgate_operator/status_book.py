@@ -69,6 +69,8 @@ class StatusBook:
         """Every scope once, so that equal ones are the same object."""
         self._order: dict[_Scope, list[tuple[int, ObjectRef]]] = {}
         """The objects of every scope by the turn they wait for; some are not there any more."""
+        self._unsorted: set[_Scope] = set()
+        """Scopes whose order has to be sorted: once, however many objects came."""
         self._fleets: dict[_Scope, list[int]] = {}
         self._rejections: dict[ObjectRef, str] = {}
         self._pending: dict[tuple[int, int], Condition] = {}
@@ -80,6 +82,9 @@ class StatusBook:
             return {}
         for ref in self._changed_objects(turn):
             self._place(ref, turn.built.statuses[ref])
+        for scope in self._unsorted:
+            self._order[scope].sort()
+        self._unsorted.clear()
         before, self._rejections = self._rejections, dict(rejections)
         for ref, _ in before.items() ^ self._rejections.items():
             if ref in self._entries:
@@ -135,7 +140,7 @@ class StatusBook:
             waiting = self._order.setdefault(scope, [])
             waiting.append((wanted, ref))
             if len(waiting) > 1 and waiting[-2][0] > wanted:
-                waiting.sort()
+                self._unsorted.add(scope)
         if scope not in self._fleets:
             self._fleets[scope] = _of_scope(scope, self._sequences())
         if before is not None and before.status is status:

@@ -139,6 +139,22 @@ class Chain:
         self._head.version = state.version
         self._head.document = row.after
 
+    async def plain(self, state: State, intent: IntentRow | None = None) -> RevisionRow | None:
+        """The revision to ``state`` where there is nothing more to say; as :meth:`draft`, to be advanced to.
+
+        Nobody announced it, or it was announced (by ``intent``, if that is known) on top of the newest state: so
+        are all but those that raced. Then one statement keeps hundreds of them.
+        """
+        intent = intent or self._announcement(state.document)
+        if intent is None:
+            return self.draft(state)
+        if not same(self.document, decode(intent.before)):
+            return None
+        await self._close(intent)
+        row = self._revision(state, intent, self._head.document if self._head else None)
+        self._session.add(row)
+        return row
+
     async def observed(self, state: State) -> RevisionRow:
         """The object has come to ``state``; who announced that is its author."""
         intent = self._announcement(state.document)

@@ -31,6 +31,10 @@ _BODIES = {RevisionRow.before.key, RevisionRow.after.key}
 _SUMMARY = [each for each in RevisionRow.__table__.columns if each.key not in _BODIES]
 
 
+_Drafted = tuple[Chain, State, RevisionRow]
+"""A revision that has its number once the session is flushed."""
+
+
 class SqlHistory:
     """Implements ``History`` and ``Journal``."""
 
@@ -72,23 +76,33 @@ class SqlHistory:
     ) -> Sequence[Revision | None]:
         """Writes of different objects were made; in one transaction."""
         async with self._database.writing(_LOCK) as session:
-            return [await self._finished(session, name, stored) for name, stored in writes]
+            names = [name for name, _ in writes]
+            done = await session.scalars(select(RevisionRow).where(RevisionRow.intent.in_(names)))
+            known = {row.intent: row for row in done}
+            begun = await session.scalars(select(IntentRow).where(IntentRow.id.in_(names)))
+            intents = {each.id: each for each in begun}
+            chains = await Chain.many(session, [_ref(each) for each in intents.values()])
+            outcomes: list[Revision | _Drafted | None] = []
+            for name, stored in writes:
+                if (row := known.get(name)) is not None:
+                    outcomes.append(_revision(row))
+                elif (intent := intents.get(name)) is None:
+                    outcomes.append(None)
+                else:
+                    chain = chains[_ref(intent)]
+                    outcomes.append(await self._finished(session, chain, intent, stored))
+            await session.flush()
+            return [_numbered(each) if isinstance(each, tuple) else each for each in outcomes]
 
     async def _finished(
-        self, session: AsyncSession, intent_id: str, stored: Stored | None
-    ) -> Revision | None:
-        statement = select(RevisionRow).where(RevisionRow.intent == intent_id)
-        if (row := await session.scalar(statement)) is not None:
-            return _revision(row)
-        intent = await session.get(IntentRow, intent_id)
-        if intent is None:
-            return None
+        self, session: AsyncSession, chain: Chain, intent: IntentRow, stored: Stored | None
+    ) -> Revision | _Drafted | None:
         state = self._state(stored)
         if same(decode(intent.before), state.document):
             await session.delete(intent)
             return None
-        ref = ObjectRef(intent.kind, intent.namespace, intent.name)
-        chain = await Chain.of(session, ref)
+        if chain.number == intent.base and (row := await chain.plain(state, intent)) is not None:
+            return chain, state, row
         return _revision(await chain.written(state, intent))
 
     async def abandon(self, intent_id: str) -> None:
@@ -111,7 +125,7 @@ class SqlHistory:
     async def keep(self, observations: Sequence[Observation]) -> Sequence[Outcome]:
         """Take observations in, in one transaction."""
         times = Counter(each.ref for each in observations)
-        outcomes: list[Outcome | tuple[Chain, State, RevisionRow]] = []
+        outcomes: list[Outcome | _Drafted] = []
         async with self._database.writing(_LOCK) as session:
             chains = await Chain.many(session, times)
             for seen in observations:
@@ -120,14 +134,17 @@ class SqlHistory:
                 verdict = _not_news(chain, state, seen.since)
                 if verdict is not None:
                     outcomes.append(Outcome(verdict))
-                elif chain.is_announced or times[seen.ref] > 1:
+                elif times[seen.ref] == 1 and (row := await chain.plain(state)) is not None:
+                    outcomes.append((chain, state, row))
+                else:
                     row = await chain.observed(state)
                     outcomes.append(Outcome(Verdict.KEPT, _revision(row)))
-                else:
-                    outcomes.append((chain, state, chain.draft(state)))
             # one statement for all that are new to history: ten thousand at a first start
             await session.flush()
-            return [_settled(each) for each in outcomes]
+            return [
+                Outcome(Verdict.KEPT, _numbered(each)) if isinstance(each, tuple) else each
+                for each in outcomes
+            ]
 
     async def newest(self, ref: ObjectRef) -> int:
         """The number of an object's newest revision; 0 when it has none."""
@@ -183,12 +200,15 @@ def _creation(stored: Stored, now: dt.datetime) -> dt.datetime:
     return min(created, now) if created.tzinfo is not None else now
 
 
-def _settled(outcome: Outcome | tuple[Chain, State, RevisionRow]) -> Outcome:
-    if isinstance(outcome, Outcome):
-        return outcome
-    chain, state, row = outcome
+def _numbered(drafted: _Drafted) -> Revision:
+    """The newest revision of its chain; the session has been flushed."""
+    chain, state, row = drafted
     chain.advance(row, state)
-    return Outcome(Verdict.KEPT, _revision(row))
+    return _revision(row)
+
+
+def _ref(row: IntentRow) -> ObjectRef:
+    return ObjectRef(row.kind, row.namespace, row.name)
 
 
 def _not_news(chain: Chain, state: State, since: int | None) -> Verdict | None:

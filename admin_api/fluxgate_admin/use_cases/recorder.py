@@ -130,12 +130,13 @@ class Recorder:
     async def _record(self, news: Sequence[ResourceChange]) -> None:
         seen = [observation_of(each) for each in news]
         self._listed |= {each.ref for each in seen if each.stored is not None}
-        shown = dict(self._shown)
+        shown: dict[ObjectRef, str] = {}
         fresh: list[Observation] = []
         for each in seen:
-            if shown.get(each.ref, "") != _digest(each.stored):
+            now = _digest(each.stored)
+            if shown.get(each.ref, self._shown.get(each.ref, "")) != now:
                 fresh.append(each)
-            shown[each.ref] = _digest(each.stored)
+            shown[each.ref] = now
         outcomes = await self._journal.keep(fresh) if fresh else ()
         doubtful = [
             observation.ref
@@ -145,7 +146,11 @@ class Recorder:
         for ref in dict.fromkeys(doubtful):
             shown[ref] = await self._confirm(ref)
         # only now: when something failed, all of it is done again
-        self._shown = {ref: known for ref, known in shown.items() if known}
+        for ref, known in shown.items():
+            if known:
+                self._shown[ref] = known
+            else:
+                self._shown.pop(ref, None)
 
     async def _vanished(self) -> None:
         """What history has and the watch did not list is gone, unless it was made meanwhile."""

@@ -25,6 +25,8 @@ class Source(StrEnum):
     FILE = "file"
     REFERENCE = "reference"
     ENVOY = "envoy"
+    STORE = "store"
+    """The API server, with its quotas, policies and webhooks; or the folder of an admin API."""
 
 
 class Finding(BaseModel):

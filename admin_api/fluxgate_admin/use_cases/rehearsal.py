@@ -58,8 +58,11 @@ class Rehearsal:
         left_out = sorted({WRITE[each.ref.kind] for each in drafts if each not in own})
         return (
             *(problem for problems in found for problem in problems),
-            *(_not_asked("", f"it is not known whether all is stored: {e}") for e in away[:1]),
-            *(_not_asked("", f"whether it would be stored takes {each}") for each in left_out),
+            *(_not_asked("", f"it is not known whether all can be stored: {e}") for e in away[:1]),
+            *(
+                _not_asked("", f"nobody was asked whether it can be stored: that takes {each}")
+                for each in left_out
+            ),
         )
 
     async def _ask(self, principal: Principal, draft: Draft) -> tuple[Problem, ...]:

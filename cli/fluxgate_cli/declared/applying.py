@@ -24,13 +24,16 @@ BATCH_SECONDS = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a step; ``outcome`` is the API's word, or ``failed`` for a whole batch that was refused."""
+    """What became of a step; ``outcome`` is the API's word, or ``failed`` for a whole batch that was refused.
+
+    ``found_by`` is who found a problem, where that is worth knowing: ``envoy``, or ``store`` that keeps the objects.
+    """
 
     step: Step
     outcome: str
     message: str = ""
     problems: tuple[str, ...] = ()
-    by_envoy: bool = False
+    found_by: str = ""
 
     @property
     def bad(self) -> bool:
@@ -144,8 +147,14 @@ def _results(batch: Sequence[Step], answer: dict[str, Any]) -> Iterator[Result]:
         found = (*(shown.get("problems") or ()), *(shown.get("warnings") or ()))
         problems = tuple(map(_problem, found))
         message = "; ".join(problems) if shown.get("problems") else shown.get("message") or ""
-        by_envoy = any(each.get("source") == "envoy" for each in found)
-        yield Result(step, shown["outcome"], message, problems, by_envoy)
+        yield Result(step, shown["outcome"], message, problems, _found_by(shown, found))
+
+
+def _found_by(shown: dict[str, Any], found: Sequence[dict[str, Any]]) -> str:
+    if shown.get("error") == "not_permitted":
+        return "store"
+    sources = {each.get("source") for each in found}
+    return next((each for each in ("envoy", "store") if each in sources), "")
 
 
 def _problem(shown: dict[str, Any]) -> str:

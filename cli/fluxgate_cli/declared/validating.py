@@ -56,7 +56,7 @@ def _of_results(results: tuple[Result, ...]) -> Iterator[Finding]:
         if each.bad:
             file, _, line = each.step.place.rpartition(":")
             yield Finding(
-                source=Source.ENVOY if each.by_envoy else Source.REFERENCE,
+                source=Source(each.found_by or Source.REFERENCE),
                 file=file or each.step.place,
                 line=int(line) if line.isdigit() else 0,
                 object=str(each.step.ref),

@@ -205,7 +205,7 @@ def test_a_node_that_stands_still_is_named_by_a_write_and_by_the_list_of_nodes(
     assert node["gateway"] == f"{cli.namespace}/main"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def strict(cli: ClusterCli) -> Iterator[None]:
     """The cluster admits no Upstreams in the poor namespace, and nothing that is called ``unwanted``."""
     path = f"/api/v1/namespaces/{cli.poor}/resourcequotas"
@@ -238,6 +238,7 @@ def test_each_refusal_of_the_api_server_says_where_and_why_and_stops_no_other_ob
 ) -> None:
     limits = "{type: rate-limit, config: {requests: 5, window: 1m}}"
     targets = '{targets: [{host: "192.0.2.1", port: 80}]}'
+    before = _revisions(cli)
     wanted = folder(
         backend("nowhere", namespace=cli.missing)
         + backend("too-late", namespace=cli.ending)
@@ -249,11 +250,26 @@ def test_each_refusal_of_the_api_server_says_where_and_why_and_stops_no_other_ob
         + backend("good")
         + route("last-of-all", "good")
     )
+    tried = cli.fluxgate("apply", wanted, "--dry-run", "-o", "json")
+    assert _revisions(cli) == before, "a dry run is no change"
+    for each in ("good", "last-of-all"):
+        with pytest.raises(ClusterError, match="404"):
+            cli.stored("routes" if each == "last-of-all" else "backends", each)
+    checked = cli.fluxgate("validate", wanted, "--api", "key", "-o", "json")
+    assert checked.code == ExitCode.INVALID
     done = cli.fluxgate("apply", wanted, "-o", "json")
-    assert done.code == ExitCode.INVALID
+    assert tried.code == done.code == ExitCode.INVALID
+    assert "7 of 9 changes were refused" in tried.err
     assert "7 of 9 changes were refused" in done.err
     said = {each["name"]: each for each in json.loads(done.out)["results"]}
     assert said["good"]["outcome"] == said["last-of-all"]["outcome"] == "created"
+    foreseen = {each["name"]: each for each in json.loads(tried.out)["results"]}
+    assert foreseen == said, "a dry run says of each object what the write says"
+    found = {each["object"]: each for each in json.loads(checked.out)["findings"]}
+    assert {each["source"] for each in found.values()} == {"store"}
+    assert {each["message"] for each in found.values()} == {
+        each["message"] for each in said.values() if each["outcome"] == "refused"
+    }
     expected = {
         "nowhere": "/metadata/namespace: there is no such namespace",
         "too-late": f"/metadata/namespace: namespace {cli.ending} is being terminated",
@@ -277,13 +293,14 @@ def test_a_refusal_by_the_cluster_is_told_at_once_with_the_place_in_the_body(
     cli: ClusterCli,
 ) -> None:
     limits = "{name: weak, type: rate_limit, config: {requests: 5, window: 1m}}"
-    refused = cli.fluxgate("plugins", "create", "--data", limits, "-n", cli.poor)
-    assert refused.code == ExitCode.REFUSED, "it is not tried again and again"
-    assert f'plugins" in API group "{GROUP}" in the namespace "{cli.poor}"' in refused.err
     to = ("--path", "/x", "--upstream", "http://127.0.0.1:9")
-    lost = cli.fluxgate("routes", "create", "lost", *to, "-n", cli.missing)
-    assert lost.code == ExitCode.INVALID
-    assert "/namespace: there is no such namespace" in lost.err
+    for how in (("--dry-run",), ()):
+        refused = cli.fluxgate("plugins", "create", "--data", limits, "-n", cli.poor, *how)
+        assert refused.code == ExitCode.REFUSED, "it is not tried again and again"
+        assert f'plugins" in API group "{GROUP}" in the namespace "{cli.poor}"' in refused.err
+        lost = cli.fluxgate("routes", "create", "lost", *to, "-n", cli.missing, *how)
+        assert lost.code == ExitCode.INVALID
+        assert "/namespace: there is no such namespace" in lost.err
     revisions = cli.admin.call("GET", "/v2/history?kind=Plugin").json()["data"]
     assert "weak" not in {each["object"]["name"] for each in revisions}
 
@@ -352,6 +369,11 @@ def test_a_renewed_certificate_is_shown_without_a_restart_and_a_broken_one_is_no
 def _knows(cli: ClusterCli, kind: str, name: str) -> bool:
     target = f"/v2/objects/{kind}/{cli.namespace}/{name}"
     return bool(cli.admin.call("GET", target).status_code == 200)
+
+
+def _revisions(cli: ClusterCli) -> list[int]:
+    answer = cli.admin.call("GET", "/v2/history?limit=500").json()
+    return [each["revision"] for each in answer["data"]]
 
 
 def _refused(cli: ClusterCli, name: str) -> bool:

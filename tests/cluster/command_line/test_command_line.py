@@ -305,6 +305,48 @@ def test_a_refusal_by_the_cluster_is_told_at_once_with_the_place_in_the_body(
     assert "weak" not in {each["object"]["name"] for each in revisions}
 
 
+def test_validation_by_the_api_asks_the_api_server_too(cli: ClusterCli, strict: None) -> None:
+    def object_(kind: str, name: str, namespace: str, spec: dict[str, Any]) -> dict[str, Any]:
+        metadata = {"name": name, "namespace": namespace}
+        return {"apiVersion": f"{GROUP}/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
+
+    url = {"url": "http://127.0.0.1:9"}
+    limits = {"type": "rate-limit", "config": {"requests": 5, "window": "1m"}}
+    targets = {"targets": [{"host": "192.0.2.1", "port": 80}]}
+    body = {
+        "objects": [
+            object_("Backend", "nowhere", cli.missing, url),
+            object_("Plugin", "no-right", cli.poor, limits),
+            object_("Upstream", "over-quota", cli.poor, targets),
+            object_("Backend", "unwanted", cli.namespace, url),
+            object_("Backend", "fine", cli.namespace, url),
+        ],
+        "routes": [
+            {
+                "name": "lost",
+                "namespace": cli.missing,
+                "match": {"path": "/lost"},
+                "upstream": "http://127.0.0.1:9",
+            }
+        ],
+    }
+    found = cli.admin.call("POST", "/v2/config/validate", body)
+    assert found.status_code == 200, found.text
+    assert found.json()["valid"] is False
+    assert [(each["pointer"], each["source"]) for each in found.json()["problems"]] == [
+        ("/routes/0/namespace", "store"),
+        ("/objects/0/metadata/namespace", "store"),
+        ("/objects/1", "store"),
+        ("/objects/2", "store"),
+        ("/objects/3", "store"),
+    ]
+    assert found.json()["warnings"] == []
+    with pytest.raises(ClusterError, match="404"):
+        cli.stored("backends", "fine")
+    fine = cli.admin.call("POST", "/v2/config/validate", {"objects": body["objects"][-1:]})
+    assert (fine.json()["valid"], fine.json()["warnings"]) == (True, [])
+
+
 def test_an_oauth2_client_reads_and_writes_nothing(cli: ClusterCli) -> None:
     body = {"name": "reader", "scopes": ["routes:read", "nodes:read"]}
     issued = cli.admin.call("POST", "/v2/auth/clients", body).json()

@@ -22,8 +22,11 @@ from support.controller import ControllerProcess, controller
 from support.fluxgate_run import COMMAND, environment
 from support.ports import free_port
 
+from fluxgate.errors import ResourceDryRunError, ResourceError
 from fluxgate_operator.certificates import Certificates
+from fluxgate_operator.kube.access import load_access
 from fluxgate_operator.kube.client import KubeClient
+from fluxgate_operator.resource_clients.kubernetes import KubernetesResources
 from fluxgate_operator.settings import ControllerSettings
 from fluxgate_operator.sidecar import SidecarSettings
 from fluxgate_operator.webhooks import Webhooks, webhook_configurations
@@ -251,6 +254,22 @@ def test_a_dry_run_leaves_nothing_behind(site: Site):
     site.known("real")
     with pytest.raises(ClusterError, match="Conflicted"):
         site.create(site.route("tried", "/only"), "--dry-run=server")
+
+
+async def test_what_it_says_of_an_object_by_itself_is_told_from_what_others_say(site: Site):
+    """The admin API tries objects together; of one alone the webhook may say what does not hold then."""
+    await asyncio.to_thread(site.create, site.route("real", "/only"))
+    await asyncio.to_thread(site.known, "real")
+    access = await load_access(site.plane.kubeconfig, None, {})
+    async with KubernetesResources(access, structlog.get_logger()) as resources:
+        again = site.route("again", "/only")
+        with pytest.raises(
+            ResourceDryRunError, match=r"by itself, .*webhook refuses it: Conflicted"
+        ):
+            await resources.create(again, dry_run=True)
+        with pytest.raises(ResourceError, match="Conflicted"):
+            await resources.create(again)
+        await resources.create(site.route("other", "/other"), dry_run=True)
 
 
 def test_either_replica_says_the_same_and_one_of_them_is_enough(site: Site):

@@ -11,8 +11,6 @@ from pathlib import Path
 from fluxgate.resources import ObjectRef, Resources, ResourceStore
 from fluxgate_cli.errors import UsageError
 from fluxgate_operator.problems import FileProblem
-from fluxgate_operator.providers.certificate_files import CertificateFileReader
-from fluxgate_operator.providers.directory import DirectoryProvider
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +32,12 @@ def load_folder(root: Path) -> Folder:
 
 
 async def _load(root: Path) -> Folder:
+    # certificates bring the whole translator: 0.2 s that commands without a folder would wait for
+    from fluxgate_operator.providers.certificate_files import (  # noqa: PLC0415
+        CertificateFileReader,
+    )
+    from fluxgate_operator.providers.directory import DirectoryProvider  # noqa: PLC0415
+
     store = ResourceStore()
     provider = DirectoryProvider(root, store, lambda: None)
     watching = asyncio.ensure_future(provider.run())

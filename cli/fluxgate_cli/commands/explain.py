@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import ValidationError
 
-from fluxgate.ir import Gateway
-from fluxgate.translator import translate
 from fluxgate_cli import options
 from fluxgate_cli.admin_client.views import explained_by_api
 from fluxgate_cli.control import client
 from fluxgate_cli.control.models import CandidateView, ExplainReply, ExplainRequest, PolicyView
 from fluxgate_cli.errors import InvalidResourcesError, UsageError
-from fluxgate_cli.explaining import explain_request
 from fluxgate_cli.folder import load_folder
 from fluxgate_cli.output import OutputFormat, print_data, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from fluxgate.ir import Gateway
 
 SHOWN = 20
 """Candidates that are printed without ``--all``: one screen."""
@@ -52,6 +52,9 @@ def explain(
       fluxgate explain GET /orders --config config/    without a running instance
       fluxgate explain GET /orders --api prod          by the admin API of a context
     """  # noqa: D301 - click's mark of a paragraph to leave as it is
+    # the routing it stands on is nothing that other commands need
+    from fluxgate_cli.explaining import explain_request  # noqa: PLC0415
+
     request = _request(method, url, header or [])
     if api is not None:
         reply = explained_by_api(request, api, gateway)
@@ -80,6 +83,9 @@ def _request(method: str, url: str, headers: list[str]) -> ExplainRequest:
 
 
 def _gateway_of(config: Path, name: str | None) -> Gateway:
+    # 0.2 s to import, which every other command would wait for
+    from fluxgate.translator import translate  # noqa: PLC0415
+
     folder = load_folder(config)
     if folder.problems:
         say(f"{len(folder.problems)} problems in {config}; see 'fluxgate validate {config}'")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 
 import pytest
+from rich.text import Text
 
 from fluxgate_cli.output import print_table
 
@@ -68,3 +70,32 @@ def test_what_a_terminal_is_wide_enough_for_is_not_folded(
 
 def test_a_table_without_rows_is_its_head(lines: Callable[..., list[str]]) -> None:
     assert lines(("ID", "NAME")) == ["ID  NAME"]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [("a", "[bold]x[/bold] y", Text("yes", "green")), ("b", "", "")],
+        [("/日本語/*", r"\[x]", "[1]"), ("e\u0301" * 3, "rung\b", Text("b\bell"))],
+        [("first\nsecond", "two lines", "x"), ("a\tb", WHY, "y")],
+        [],
+    ],
+    ids=["marked up", "wide and strange", "several lines and steps", "nothing"],
+)
+def test_a_program_is_given_the_words_and_columns_that_people_see(
+    rows: list[tuple[str | Text, ...]],
+    lines: Callable[..., list[str]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    columns = ("NAME", "SAID", "WHETHER")
+    print_table(columns, rows)
+    assert capsys.readouterr().out.splitlines() == lines(columns, *rows, wide=1_000)
+
+
+def test_commands_that_ask_others_do_not_load_what_translates_folders() -> None:
+    """It takes longer than all the rest of a command's start."""
+    code = "import sys, fluxgate_cli.main; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert not {"fluxgate.translator", "fluxgate.xds.build"} & set(loaded.stdout.split())

@@ -8,6 +8,7 @@ serves everything. Then the first and the last route of the folder have to be se
 - *shared*: every route leads to one Upstream. *own*: each to one of its own, which is written with it.
 - A batch is timed from before it is signed until its answer is read. First and last are the means of five: the
   last without the one that waits for the proof.
+- Then ``fluxgate routes list`` is run five times; the median counts, its start included.
 - CPU time is that of the process, and of its Envoy. What is tried runs in Envoys of its own and is not in it.
 """
 
@@ -27,7 +28,7 @@ from pathlib import Path
 import yaml
 
 from bench import configs
-from bench.harness import BenchError, cpu_seconds
+from bench.harness import BenchError, cpu_seconds, fluxgate
 from bench.report import table, verdict
 from fluxgate_cli.admin_client.api import AdminApi
 from fluxgate_cli.admin_client.contexts import Context
@@ -57,6 +58,8 @@ class Apply:
     """How many each batch had."""
     cpu: float
     envoy_cpu: float
+    listing: float
+    """``fluxgate routes list`` of all of them, into a pipe."""
     load: float
 
     @property
@@ -135,8 +138,34 @@ def measure(
         cpu, envoy_cpu = cpu_seconds(pid) - cpu, cpu_seconds(envoy) - envoy_cpu
     for name in ("r00000", f"r{routes - 1:05d}"):
         _served(gateway, f"/api/v1/{name}")
-    kind = "own" if own else "shared"
-    return Apply(routes, kind, planning, tuple(batches), tuple(counts), cpu, envoy_cpu, load)
+    return Apply(
+        routes,
+        "own" if own else "shared",
+        planning,
+        tuple(batches),
+        tuple(counts),
+        cpu,
+        envoy_cpu,
+        statistics.median(_listing(api.context, routes) for _ in range(ENDS)),
+        load,
+    )
+
+
+def _listing(context: Context, routes: int) -> float:
+    """Seconds of the command itself, in a process of its own."""
+    if context.key is None or context.signing_secret is None:
+        raise BenchError("the context has no key")
+    environment = {
+        "FLUXGATE_SERVER": context.server,
+        "FLUXGATE_KEY": context.key.value or "",
+        "FLUXGATE_SIGNING_SECRET": context.signing_secret.value or "",
+    }
+    began = time.perf_counter()
+    listed = fluxgate("routes", "list", environment=environment)
+    took = time.perf_counter() - began
+    if len(listed.splitlines()) != routes + 1:
+        raise BenchError(f"{len(listed.splitlines()) - 1} of {routes} routes were listed")
+    return took
 
 
 def _served(port: int, path: str) -> None:
@@ -161,6 +190,7 @@ def report(results: Sequence[Apply]) -> str:
             f"{each.last:.2f}",
             f"{each.cpu:.1f}",
             f"{each.envoy_cpu:.1f}",
+            f"{each.listing:.1f}",
             f"{_goal(each)}last/first {each.last / each.first:.1f}: "
             + verdict(each.last / each.first, GOAL_GROWTH),
         )
@@ -168,7 +198,7 @@ def report(results: Sequence[Apply]) -> str:
     ]
     header = (
         *("routes", "upstreams", "objects in batches", "s in all", "of it reading and comparing"),
-        *("first batch s", "last batch s", "CPU s", "Envoy's CPU s", "goal"),
+        *("first batch s", "last batch s", "CPU s", "Envoy's CPU s", "routes list s", "goal"),
     )
     loads = ", ".join(f"{each.load:.1f}" for each in results)
     return (

@@ -93,7 +93,15 @@ Namespace = Annotated[
 InNamespace = Annotated[
     str | None,
     typer.Option(
-        "--namespace", "-n", help="Where it is; by default the context's namespace, else 'default'."
+        "--namespace", "-n", help="Where it is; by default the context's, else the server's choice."
+    ),
+]
+ActIn = Annotated[
+    str | None,
+    typer.Option(
+        "--namespace",
+        "-n",
+        help="Of a ServiceAccount's token: where it is to act; by default the context's, else its own.",
     ),
 ]
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the history.")]

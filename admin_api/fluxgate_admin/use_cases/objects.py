@@ -138,11 +138,19 @@ class Objects:
         return self._shown(found, self._proofs.known(principal, self._plane.statuses()))
 
     def find(self, principal: Principal, kind: str, public: str) -> ObjectRef:
-        """The identity behind a public id. Raises ``NotFoundError``."""
-        return ref_of(self._catalogue.find(principal, kind, public))
+        """The identity behind a public id, or a name: of the object where the caller's are put (:meth:`place`).
+
+        No name has the ``_`` that every id has. Raises ``NotFoundError``, and what :meth:`place` raises.
+        """
+        if "_" in public:
+            return ref_of(self._catalogue.find(principal, kind, public))
+        ref = self.place(principal, kind, public, None)
+        if self._catalogue.get(principal, ref) is None:
+            raise NotFoundError(f"There is no {ref}.")
+        return ref
 
     async def get(self, principal: Principal, kind: str, public: str) -> Shown:
-        """One object by its public id. Raises ``NotFoundError``."""
+        """One object by its public id or its name, as :meth:`find`."""
         shown = self.named(principal, self.find(principal, kind, public))
         # the time of a file that somebody wrote by hand is not in memory
         return shown if shown.created_at else await self._with_kept(shown)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Path
+from fastapi import APIRouter, Body
 from starlette.responses import Response
 
 from fluxgate.api.v1alpha1 import Plugin
@@ -42,14 +42,13 @@ from fluxgate_admin.v2.single import (
     IfNoneMatch,
     change,
     changed_answer,
+    id_or_name,
     read_answer,
     replace,
 )
 
 KIND = "Plugin"
-Id = Annotated[
-    str, Path(max_length=64, pattern=r"^pl_[a-z0-9]+$", examples=["pl_mfrggzdfmztwq2lk"])
-]
+Id = Annotated[str, id_or_name("pl_mfrggzdfmztwq2lk")]
 _READS = reading("plugins:read")
 _LISTS = listing("plugins:read")
 _WRITES = writing("plugins:write")
@@ -199,7 +198,7 @@ async def delete_plugin(
 ) -> Response:
     """Delete a plugin. Routes that name it stand in the way, unless forced."""
     ref = call.api.objects.find(call.principal, KIND, id)
-    return await delete(call, ref, id, force=force)
+    return await delete(call, ref, public_id(ref), force=force)
 
 
 def _config(shown: Shown) -> dict[str, Any]:

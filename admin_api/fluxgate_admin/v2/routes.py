@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Path, Query
+from fastapi import APIRouter, Body, Query
 from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
 
@@ -43,6 +43,7 @@ from fluxgate_admin.v2.single import (
     NOT_MODIFIED,
     IfNoneMatch,
     change,
+    id_or_name,
     read_answer,
     replace,
 )
@@ -54,7 +55,7 @@ _EXAMPLE = {
     "upstream": "https://pay.example.com:8443",
     "plugins": [{"id": "jwt_auth", "config": {"issuer": "https://auth.example.com"}}],
 }
-Id = Annotated[str, Path(max_length=64, pattern=r"^rt_[a-z0-9]+$", examples=["rt_9x4m2p1q"])]
+Id = Annotated[str, id_or_name("rt_9x4m2p1q")]
 _READS = reading("routes:read")
 _LISTS = listing("routes:read")
 _WRITES = writing("routes:write")
@@ -206,7 +207,7 @@ async def delete_route(
 ) -> Response:
     """Delete a route."""
     ref = call.api.objects.find(call.principal, KIND, id)
-    return await delete(call, ref, id, force=force)
+    return await delete(call, ref, public_id(ref), force=force)
 
 
 def _shown(call: Call, shown: Shown) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-from fastapi import Header
+from fastapi import Header, Path
 from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
 
@@ -27,7 +27,17 @@ IfNoneMatch = Annotated[
     ),
 ]
 NOT_MODIFIED = {"description": "It is still the version of If-None-Match."}
+_ID = r"^[a-z0-9]([-a-z0-9._]*[a-z0-9])?$"
 Render = Callable[[Shown], dict[str, Any]]
+
+
+def id_or_name(example: str) -> Any:  # noqa: ANN401 - what FastAPI takes for a parameter
+    """The part of a path that says which object is meant."""
+    words = (
+        "Its id; or its name, where a body that names no namespace puts objects: in the server's default "
+        "namespace, or the only one of the caller's."
+    )
+    return Path(max_length=253, pattern=_ID, description=words, examples=[example])
 
 
 def read_answer(shown: Shown, render: Render, if_none_match: str | None) -> Response:

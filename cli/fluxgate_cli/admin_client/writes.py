@@ -14,7 +14,7 @@ import yaml
 
 from fluxgate.resources import ObjectRef
 from fluxgate_admin.ids import PREFIXES, public_id
-from fluxgate_cli.admin_client.api import AdminApi, Query, connected
+from fluxgate_cli.admin_client.api import AdminApi, Query, connected, segment
 from fluxgate_cli.admin_client.errors import body_of
 from fluxgate_cli.errors import CliError, NotReadyError, RefusedError, UsageError
 from fluxgate_cli.output import DataFormat, print_as, print_data, say
@@ -67,11 +67,11 @@ def one_object(
         where = namespace or connection.context.namespace
         public = id_of(kind, named, where)
         try:
-            yield connection, f"{collection}/{public}"
+            yield connection, f"{collection}/{segment(public)}"
         except RefusedError as error:
             if public == named or error.status != 404 or f"{kind} {public}" not in error.message:
                 raise
-            shown = named if "/" in named else f"{where or 'default'}/{named}"
+            shown = named if "/" in named else f"{where}/{named}"
             text = f"there is no {kind} {shown}, or this credential does not see it"
             raise RefusedError(text, error.remedy, status=404) from None
 
@@ -87,12 +87,16 @@ def create_object(
 
 
 def id_of(kind: str, named: str, namespace: str | None) -> str:
-    """The public id of what a person names: an id, a name, or ``namespace/name``."""
+    """The public id of what a person names: an id, a name, or ``namespace/name``.
+
+    A name stays one where nobody says a namespace: the server knows where it puts such objects, and finds it there.
+    """
     if named.startswith(f"{PREFIXES[kind]}_"):
         return named
     first, slash, name = named.partition("/")
-    ref = ObjectRef(kind, first, name) if slash else ObjectRef(kind, namespace or "default", first)
-    return public_id(ref)
+    if slash:
+        return public_id(ObjectRef(kind, first, name))
+    return public_id(ObjectRef(kind, namespace, named)) if namespace else named
 
 
 def place_of(named: str, namespace: str | None) -> str | None:

@@ -74,6 +74,7 @@ def list_(
 
 def get(
     revision: Revision,
+    namespace: options.ActIn = None,
     output: options.DataOutput = DataFormat.YAML,
     api: options.Api = None,
 ) -> None:
@@ -86,13 +87,14 @@ def get(
     from fluxgate_cli.admin_client.api import connected  # noqa: PLC0415 - as above
     from fluxgate_cli.admin_client.writes import print_object  # noqa: PLC0415
 
-    with connected(api) as connection:
+    with connected(api, namespace) as connection:
         found = connection.get(f"{HISTORY}/{revision}")
     print_object(found, output)
 
 
 def diff(
     revision: Revision,
+    namespace: options.ActIn = None,
     output: options.DataOutput = DataFormat.TABLE,
     api: options.Api = None,
 ) -> None:
@@ -105,7 +107,7 @@ def diff(
     from fluxgate_cli.admin_client.api import connected  # noqa: PLC0415 - as above
     from fluxgate_cli.declared.showing import print_diff  # noqa: PLC0415
 
-    with connected(api) as connection:
+    with connected(api, namespace) as connection:
         found = connection.get(f"{HISTORY}/{revision}/diff")
     match output:
         case DataFormat.TABLE:
@@ -123,6 +125,7 @@ def rollback(
         typer.Option("--to", help="after: as this revision made it; before: as it was until then."),
     ] = "after",
     force: options.Force = False,
+    namespace: options.ActIn = None,
     reason: options.Reason = "",
     dry_run: options.DryRun = False,
     wait: options.Wait = True,
@@ -141,7 +144,7 @@ def rollback(
     from fluxgate_cli.admin_client.writes import Write, tell  # noqa: PLC0415
 
     write = Write(reason, dry_run, wait, timeout, force)
-    with connected(api) as connection:
+    with connected(api, namespace) as connection:
         path = f"{HISTORY}/{revision}/rollback"
         tell(write.ask(connection, "POST", path, {"state": to}), output, f"revision {revision}")
 

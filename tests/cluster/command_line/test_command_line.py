@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from support.cluster import ClusterError
-from support.cluster_cli import GROUP, ClusterCli, put_certificate
+from support.cluster_cli import GROUP, KINDS, ClusterCli, put_certificate
 from support.envoy import eventually
 from support.tls import handshake, trusting
 from support.upstream import EchoUpstream
@@ -389,6 +389,53 @@ def test_a_pipeline_in_a_pod_does_what_rbac_lets_it_in_the_namespace_it_names(
     assert elsewhere.code == ExitCode.REFUSED
     assert "Token lacks" in elsewhere.err
     assert cli.fluxgate("routes", "delete", f"{cli.poor}/piped", "--api", "ci").code == 0
+
+
+def test_a_token_reads_history_in_the_namespace_it_names(cli: ClusterCli) -> None:
+    """Without a name it is good for that of its ServiceAccount, where this one may nothing."""
+    (cli.home / "historian").write_text(cli.account("historian", cli.poor, KINDS))
+    done = cli.fluxgate(
+        *("context", "set", "pod", "--server", cli.admin.ready["admin"]),
+        *("--token-file", cli.home / "historian", "--ca-file", cli.home / "ca.pem"),
+    )
+    assert done.code == 0, done.err
+    to = ("--path", "/past/*", "--upstream", "http://127.0.0.1:9", "-n", cli.poor)
+    made = cli.fluxgate("routes", "create", "past", *to, "--no-wait")
+    assert made.code == 0, made.err
+    (first,) = cli.shown("history", "list", "--name", "past", "--kind", "Route", "-n", cli.poor)
+    revision = first["revision"]
+    for command in (("history", "get", revision), ("history", "diff", revision)):
+        assert cli.fluxgate(*command, "--api", "pod").code == ExitCode.REFUSED, command
+        done = cli.fluxgate(*command, "-n", cli.poor, "--api", "pod")
+        assert done.code == 0, f"{command}: {done.err}"
+    rollback = ("history", "rollback", revision, "--to", "before", "-n", cli.poor)
+    refused = cli.fluxgate(*rollback, "--api", "pod")
+    assert "history:write" in refused.err, "no right of the cluster stands for it"
+    done = cli.fluxgate(*rollback, "--no-wait")
+    assert done.code == 0, done.err
+
+
+def test_a_name_without_a_namespace_is_looked_for_where_the_server_puts_it(
+    cli: ClusterCli,
+) -> None:
+    """Its FLUXGATE_ADMIN_DEFAULT_NAMESPACE is not ``default``, and the context says none."""
+    done = cli.fluxgate(
+        *("context", "set", "bare", "--server", cli.admin.ready["admin"]),
+        *("--key-file", cli.home / "key", "--secret-file", cli.home / "secret"),
+        *("--ca-file", cli.home / "ca.pem"),
+    )
+    assert done.code == 0, done.err
+    bare = ("--api", "bare")
+    to = ("--path", "/bare/*", "--upstream", "http://127.0.0.1:9")
+    made = cli.shown("routes", "create", "bare", *to, *bare)
+    shown = cli.shown("routes", "get", "bare", *bare)
+    assert (shown["id"], shown["namespace"]) == (made["id"], cli.namespace)
+    changed = cli.fluxgate("routes", "update", "bare", "--data", "{timeout: 3s}", *bare)
+    assert changed.code == 0, changed.err
+    assert cli.fluxgate("routes", "delete", "bare", *bare).code == 0
+    lost = cli.fluxgate("routes", "get", "bare", *bare)
+    assert lost.code == ExitCode.REFUSED
+    assert f"There is no Route {cli.namespace}/bare" in lost.err
 
 
 def test_a_renewed_certificate_is_shown_without_a_restart_and_a_broken_one_is_not(

@@ -110,6 +110,35 @@ async def test_a_patch_changes_what_it_names_and_nothing_else(
     assert answer.json()["timeout"] == "3s"
 
 
+async def test_a_route_is_found_by_its_name_where_its_creator_left_the_namespace_to_the_server(
+    admin: AdminRun, body: dict[str, Any]
+) -> None:
+    """Who may act in one namespace alone need not say it; who may in several has to."""
+    name = body["name"]
+    everywhere = await created(admin, body | {"match": {"path": "/default/*"}})
+    mine = await admin.key_for("routes:write", namespaces=frozenset(("team-n",)))
+    several = await admin.key_for("routes:write", namespaces=frozenset(("team-n", "team-m")))
+    made = await admin.call("POST", "/v2/routes", body, key=mine)
+    assert made.status_code == 201, made.text
+    own = made.json()["id"]
+    for key, public in ((admin.key, everywhere), (mine, own)):
+        found = await admin.call("GET", f"/v2/routes/{name}", key=key)
+        assert (found.status_code, found.json()["id"]) == (200, public), found.text
+    changed = await admin.call("PATCH", f"/v2/routes/{name}", {"timeout": "3s"}, key=mine)
+    assert (changed.json()["id"], changed.json()["timeout"]) == (own, "3s")
+    unsaid = await admin.call("GET", f"/v2/routes/{name}", key=several)
+    assert (unsaid.status_code, unsaid.json()["error"]) == (400, "invalid_request")
+    assert "team-m, team-n" in unsaid.json()["message"]
+    gone = await admin.call("DELETE", f"/v2/routes/{name}?wait=all&timeout=0", key=mine)
+    assert gone.status_code == 204 or gone.json()["id"] == own, gone.text
+    again = await admin.call("GET", f"/v2/routes/{name}", key=mine)
+    assert (again.status_code, again.json()["message"]) == (
+        404,
+        f"There is no Route team-n/{name}.",
+    )
+    assert (await admin.call("GET", f"/v2/routes/{everywhere}")).status_code == 200
+
+
 async def test_what_get_shows_put_takes_and_then_nothing_changes(
     admin: AdminRun, body: dict[str, Any]
 ) -> None:

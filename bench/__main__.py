@@ -18,6 +18,7 @@ from pathlib import Path
 
 from bench import (
     admin,
+    applying,
     chains,
     disabled_filters,
     edits,
@@ -96,7 +97,9 @@ def _section(part: str, *, quick: bool) -> str:
         return report.edits(edits.run(edits=40 if quick else 200, table=100 if quick else 1_000))
     if part == "admin":
         sizes = (100, 1_000) if quick else admin.SIZES
-        return admin.report(admin.run(sizes, samples=20 if quick else 100, walks=1 if quick else 3))
+        asked = admin.run(sizes, samples=20 if quick else 100, walks=1 if quick else 3)
+        applied = admin.run_apply((1_000,) if quick else (applying.ROUTES,))
+        return admin.report(asked) + applying.report(applied)
     return _kubernetes(quick=quick) if part == "kubernetes" else _statuses(quick=quick)
 
 

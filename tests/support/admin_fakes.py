@@ -250,6 +250,15 @@ class MemoryHistory:
         self._called("begin")
         self.intents[intent.id] = intent
 
+    async def begin_all(self, intents: Sequence[Intent]) -> None:
+        for each in intents:
+            await self.begin(each)
+
+    async def finish_all(
+        self, writes: Sequence[tuple[str, Stored | None]]
+    ) -> Sequence[Revision | None]:
+        return [await self.finish(*each) for each in writes]
+
     async def finish(self, intent_id: str, stored: Stored | None) -> Revision | None:
         del stored
         self._called("finish")

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+from sqlalchemy import event
 from support.databases import PATIENCE, DatabasePlace
 from support.history import START, Clock, intent, path_of, ref, route, stored, told
 
@@ -332,3 +333,52 @@ async def test_words_that_a_database_cannot_keep_do_not_stop_a_write(history: Sq
     revision = await history.finish(strange.id, stored(route(path="/\0")))
     assert revision is not None
     assert (revision.reason, path_of(revision.after)) == ("a?b?c", "/\0")
+
+
+async def test_writes_finished_together_are_kept_as_each_would_be(history: SqlHistory) -> None:
+    """Those that went through, one that changed nothing, one a watch told first, one overtaken, one unknown."""
+    plain = [intent(None, route(f"plain-{number}")) for number in range(30)]
+    idle = intent(route("idle"), route("idle"))
+    told = intent(None, route("told"))
+    late, over = intent(None, route("late")), route("late", path="/over")
+    await history.begin_all([*plain, idle, told, late])
+    await history.keep([seen(route("told"), "5")])
+    await history.keep([seen(over, "9")])
+
+    writes = [(each.id, stored(each.after)) for each in (*plain, idle, told, late)]
+    made = await history.finish_all([*writes, ("int_unknown", None)])
+
+    *first, nothing, known, overtaken, unknown = made
+    assert [each.ref.name if each else "" for each in first] == [each.ref.name for each in plain]
+    assert [each.author for each in first if each] == [CI] * 30
+    numbers = [each.number for each in first if each]
+    assert numbers == sorted(set(numbers))
+    assert nothing is unknown is None
+    assert known is not None
+    assert (known.author, known.ref.name) == (CI, "told")
+    assert overtaken is not None
+    assert (overtaken.author, path_of(overtaken.after)) == (CI, "/orders")
+    again = await history.finish_all(writes[:30])
+    assert [each.number for each in again if each] == numbers
+    living = await history.living(("Route",))
+    assert {each.name for each in living} == {*(each.ref.name for each in plain), "told", "late"}
+
+
+async def test_a_hundred_writes_are_kept_by_hardly_more_statements_than_rows(
+    history: SqlHistory, database: Database
+) -> None:
+    writes = [intent(None, route(f"many-{number}")) for number in range(100)]
+    statements: list[str] = []
+
+    def count(*given: object) -> None:
+        statements.append(str(given[2]))
+
+    engine = database._engine.sync_engine
+    event.listen(engine, "before_cursor_execute", count)
+    try:
+        await history.begin_all(writes)
+        await history.finish_all([(each.id, stored(each.after)) for each in writes])
+    finally:
+        event.remove(engine, "before_cursor_execute", count)
+    # SQLite numbers rows one by one; a look at each object besides would be hundreds
+    assert len(statements) < 130, statements

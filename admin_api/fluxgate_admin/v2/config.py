@@ -81,9 +81,10 @@ async def update_global_config(
     responses=responses({200: answers(TrialShape, "What was found.")}, (404, 413, 422)),
 )
 async def validate_config(body: ValidateBody, call: Call = _TRIES) -> Response:
-    """Try changes, all together: schema, references, translation, the real Envoy. Nothing is stored.
+    """Try changes, all together: schema, references, translation, the real Envoy; then whether each would be stored.
 
-    Takes the read scope of every kind in the body; the scope for writing it where code would be tried.
+    Nothing is stored. Takes the read scope of every kind in the body; the scope for writing it where code would be
+    tried, and for the last question.
     """
     report = await call.api.validation.run(call.principal, drafts_of(body, call))
     return json_answer(shown_trial(report))

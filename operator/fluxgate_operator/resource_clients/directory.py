@@ -30,7 +30,7 @@ from fluxgate.resources import ObjectRef
 from fluxgate_operator.documents import DocumentError
 from fluxgate_operator.providers.scan import stamp_of
 from fluxgate_operator.providers.watch import FolderWatch
-from fluxgate_operator.resource_clients.file_text import new_text, read_text
+from fluxgate_operator.resource_clients.file_text import FileText, new_text, read_text
 from fluxgate_operator.resource_clients.folder_check import FolderCheck
 from fluxgate_operator.resource_clients.folder_failures import told, unavailable
 from fluxgate_operator.resource_clients.folder_index import (
@@ -88,6 +88,7 @@ class DirectoryResources:
         self._log = log
         self._now = now
         self._writer = FolderWriter(self._root, lock_seconds)
+        self._check = FolderCheck()
         self._watch: FolderWatch | None = None
         self._index: FolderIndex | None = None
         self._turn = asyncio.Lock()
@@ -170,7 +171,10 @@ class DirectoryResources:
             kept = {**wanted["metadata"].get("annotations", {}), CREATED_AT: at}
             content = {**wanted, "metadata": {**wanted["metadata"], "annotations": kept}}
             path = self._free_path(ref)
-            await asyncio.to_thread(writer.write, path, new_text(content), None)
+            if isinstance(writer, FolderCheck):
+                await asyncio.to_thread(writer.check, path, None)
+            else:
+                await asyncio.to_thread(writer.write, path, new_text(content), None)
 
         if dry_run:
             await self._try(ref, write)
@@ -213,7 +217,7 @@ class DirectoryResources:
     async def _try(self, ref: ObjectRef, write: _Write) -> FolderIndex:
         """What the write would raise; in nobody's turn, since nothing is written."""
         with told(str(ref), self._log):
-            return await self._write(ref, write, FolderCheck())
+            return await self._write(ref, write, self._check)
 
     async def _change(self, ref: ObjectRef, write: _Write) -> FolderIndex:
         """Write, and see it. Goes on when the caller is cancelled: half a change helps nobody."""
@@ -264,8 +268,12 @@ class DirectoryResources:
     ) -> None:
         """Have the file say ``wanted`` of ``ref``, or nothing, if it says ``version`` now. Blocks."""
         before = stamp_of(path)
-        is_json = path.suffix == ".json"
-        text = read_text(read_bytes(path), is_json=is_json, remembered=index.parts(path))
+
+        def read() -> FileText:
+            is_json = path.suffix == ".json"
+            return read_text(read_bytes(path), is_json=is_json, remembered=index.parts(path))
+
+        text = writer.text(path, before, read) if isinstance(writer, FolderCheck) else read()
         if ref not in text.objects:
             if text.problem:
                 where = path.relative_to(self._root)
@@ -273,6 +281,9 @@ class DirectoryResources:
             raise ChangedMeanwhileError(str(path))
         if version is not None and digest(text.objects[ref].content) != version:
             raise ChangedMeanwhileError(str(path))
+        if isinstance(writer, FolderCheck):
+            writer.check(path, before)  # what the file would say takes time, and can be said
+            return
         data = text.removed(ref) if wanted is None else text.replaced(ref, wanted)
         if data is None:
             writer.remove(path, before)

@@ -100,12 +100,14 @@ class Postgres:
     def pause(self) -> None:
         """Stand still (SIGSTOP): connections stay open, and nothing answers."""
         for process in self._processes():
-            process.suspend()
+            with suppress(psutil.NoSuchProcess):  # one that served a client ends by itself
+                process.suspend()
 
     def resume(self) -> None:
         """Go on after :meth:`pause`."""
         for process in self._processes():
-            process.resume()
+            with suppress(psutil.NoSuchProcess):  # one that served a client ends by itself
+                process.resume()
 
     def close(self) -> None:
         """End it for good, and remove its data."""

@@ -239,9 +239,13 @@ class FaultProxy:
         await self._site.start()
 
     async def _close(self) -> None:
-        self._flowing.set()
+        # what stands still is not let go on: it would open connections that nobody closes any more
         await self._cut()
         await self._runner.cleanup()
+        requests = asyncio.all_tasks() - {asyncio.current_task()}
+        for request in requests:
+            request.cancel()
+        await asyncio.gather(*requests, return_exceptions=True)
         await self._client.close()
         for _ in range(5):  # an aborted connection is closed some turns later
             await asyncio.sleep(0)
@@ -267,12 +271,12 @@ class FaultProxy:
 
     async def _cut(self) -> None:
         for connection in self._server.connections:
-            if (transport := connection.transport) is not None:
-                raw: socket.socket | None = transport.get_extra_info("socket")
-                if raw is None:  # closing already
-                    continue
+            if (transport := connection.transport) is None:
+                continue
+            if not transport.is_closing():
+                raw: socket.socket = transport.get_extra_info("socket")
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-                transport.abort()
+            transport.abort()
 
     async def _black_hole(self) -> None:
         self._flowing.clear()

@@ -15,6 +15,7 @@ from typing import Any, Self
 import aiohttp
 
 from fluxgate_operator.kube.access import ClusterAccess
+from fluxgate_operator.kube.connector import api_connector
 from fluxgate_operator.kube.errors import KubeUnreachableError, api_error
 from fluxgate_operator.kube.types import KubeType
 
@@ -72,7 +73,7 @@ class KubeClient:
         self._access = access
         self._observe = observe
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=access.tls, limit=connections),
+            connector=api_connector(access.tls, connections),
             timeout=aiohttp.ClientTimeout(total=timeout, connect=10.0),
             headers={"user-agent": user_agent, "accept": "application/json"},
         )

@@ -25,6 +25,7 @@ from fluxgate.errors import (
     ResourceStoreUnavailableError,
 )
 from fluxgate_operator.kube.access import ClusterAccess
+from fluxgate_operator.kube.connector import api_connector
 from fluxgate_operator.kube.errors import KubeConfigError
 from fluxgate_operator.kube.types import VALIDATING_WEBHOOK
 
@@ -50,7 +51,7 @@ class _Access(Configuration):
     def __init__(self, access: ClusterAccess, connections: int) -> None:
         super().__init__(host=access.url)
         self._authorize = access.authorize
-        self.connector = aiohttp.TCPConnector(ssl=access.tls, limit=connections)
+        self.connector = api_connector(access.tls, connections)
         self.client_session_kwargs = {
             "connector": self.connector,
             "trust_env": False,  # a proxy of the environment is for the world outside

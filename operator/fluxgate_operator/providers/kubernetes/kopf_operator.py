@@ -19,6 +19,7 @@ import kopf
 
 from fluxgate_operator.kube.access import ClusterAccess
 from fluxgate_operator.kube.client import PAGE, Document
+from fluxgate_operator.kube.connector import api_connector
 from fluxgate_operator.kube.types import KubeType
 from fluxgate_operator.providers.kubernetes.back_off import BackOffs
 from fluxgate_operator.providers.kubernetes.told import News, Record, object_bytes
@@ -134,7 +135,7 @@ class KopfOperator:
             await asyncio.sleep(next(self._logins))
         self._logged_in = True
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._access.tls, limit=0),
+            connector=api_connector(self._access.tls, 0),
             headers={"user-agent": "fluxgate-watch", "accept": "application/json"},
             middlewares=(self._authorized, self._noticed),
         )

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import json
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from fluxgate_operator.envoy.token_identity import TOKEN_AUDIENCE
+from fluxgate_operator.identity.answers import Answers
 from fluxgate_operator.kube.client import KubeClient
 from fluxgate_operator.kube.errors import KubeError
 from fluxgate_operator.kube.types import TOKEN_REVIEWS
@@ -38,12 +37,6 @@ class ReviewSettings:
     at_once: int = 8
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    identity: TokenIdentity | None
-    until: float
-
-
 class ApiTokenReviewer:
     """Implements ``fluxgate_xds.tokens.TokenReviewer``. Tokens are kept as digests only."""
 
@@ -58,9 +51,12 @@ class ApiTokenReviewer:
         self._audience = audience
         self._settings = settings or ReviewSettings()
         self._clock = clock
-        self._answers: OrderedDict[bytes, _Answer] = OrderedDict()
-        self._open: dict[bytes, asyncio.Task[TokenIdentity | None]] = {}
-        self._turns = asyncio.Semaphore(self._settings.at_once)
+        self._answers: Answers[TokenIdentity | None] = Answers(
+            self._seconds_believed,
+            clock,
+            entries=self._settings.entries,
+            at_once=self._settings.at_once,
+        )
 
     async def review(self, token: str) -> TokenIdentity | None:
         """Whose the token is; None when it is not valid for the audience.
@@ -68,32 +64,16 @@ class ApiTokenReviewer:
         Raises ``ReviewUnavailableError`` when the API server cannot be asked.
         """
         digest = hashlib.sha256(token.encode()).digest()
-        known = self._answers.get(digest)
-        if known is not None and self._clock() < known.until:
-            return known.identity
-        task = self._open.get(digest)
-        if task is None:
-            task = asyncio.create_task(self._ask(token, digest))
-            self._open[digest] = task
-            task.add_done_callback(lambda done: self._done(digest, done))
-        return await asyncio.shield(task)
+        return await self._answers.ask(digest, lambda: self._ask(token))
 
-    def _done(self, digest: bytes, task: asyncio.Task[TokenIdentity | None]) -> None:
-        self._open.pop(digest, None)
-        if not task.cancelled():
-            task.exception()  # who waits gets it; nobody may wait any more
-
-    async def _ask(self, token: str, digest: bytes) -> TokenIdentity | None:
+    async def _ask(self, token: str) -> TokenIdentity | None:
         spec = {"token": token, "audiences": [self._audience]}
         kind = {"apiVersion": TOKEN_REVIEWS.api_version, "kind": TOKEN_REVIEWS.kind}
-        async with self._turns:
-            try:
-                answer = await self._client.create(TOKEN_REVIEWS, None, {**kind, "spec": spec})
-            except KubeError as error:
-                raise ReviewUnavailableError(f"the token cannot be reviewed: {error}") from error
-        identity = self._identity(token, answer.get("status", {}))
-        self._keep(digest, identity)
-        return identity
+        try:
+            answer = await self._client.create(TOKEN_REVIEWS, None, {**kind, "spec": spec})
+        except KubeError as error:
+            raise ReviewUnavailableError(f"the token cannot be reviewed: {error}") from error
+        return self._identity(token, answer.get("status", {}))
 
     def _identity(self, token: str, status: Mapping[str, Any]) -> TokenIdentity | None:
         user = status.get("user", {})
@@ -109,15 +89,11 @@ class ApiTokenReviewer:
         pod = pods[0] if len(pods) == 1 else ""
         return TokenIdentity(namespace, account, pod, _expiry(token))
 
-    def _keep(self, digest: bytes, identity: TokenIdentity | None) -> None:
-        settings, now = self._settings, self._clock()
-        until = now + settings.keep_refused
-        if identity is not None:
-            until = min(now + settings.keep, identity.expires - settings.margin)
-        self._answers[digest] = _Answer(identity, until)
-        self._answers.move_to_end(digest)
-        while len(self._answers) > settings.entries:
-            self._answers.popitem(last=False)
+    def _seconds_believed(self, identity: TokenIdentity | None) -> float:
+        settings = self._settings
+        if identity is None:
+            return settings.keep_refused
+        return min(settings.keep, identity.expires - settings.margin - self._clock())
 
 
 def _expiry(token: str) -> float:
